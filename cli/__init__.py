@@ -1,0 +1,1 @@
+"""The command line: `layerforge COMMAND`, one file a command."""

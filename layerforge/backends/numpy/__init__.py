@@ -1,0 +1,33 @@
+"""The NumPy backend: complete, float32 and float64, and the oracle of every other path."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from layerforge.backends.numpy.linear import NumpyLinearOps
+from layerforge.backends.numpy.random import NumpyRandomOps
+from layerforge.core.storage import HOST
+
+
+class NumpyOps(
+    NumpyLinearOps,
+    NumpyRandomOps,
+):
+    """All kernels on the host."""
+
+    xp = np
+
+
+class NumpyBackend:
+    """Memory, array module and kernels of the host."""
+
+    name = "numpy"
+    device = "cpu"
+    xp = np
+    representation = HOST
+
+    def __init__(self) -> None:
+        self.ops = NumpyOps()
+
+    def synchronize(self) -> None:
+        """Waits until all work is done; NumPy's always is."""

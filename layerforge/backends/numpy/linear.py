@@ -1,0 +1,21 @@
+"""Matrix products through NumPy's BLAS."""
+
+import numpy as np
+
+from layerforge.backends.ops.linear import LinearOps
+
+
+class NumpyLinearOps(LinearOps):
+    def matmul(self, a, b, *, trans_a=False, trans_b=False, out=None, acc=None):
+        a = a.swapaxes(-1, -2) if trans_a else a
+        b = b.swapaxes(-1, -2) if trans_b else b
+        if acc is None:
+            np.matmul(a, b, out=out)
+        else:
+            acc += np.matmul(a, b)
+
+    def add_bias(self, y, b, axis=1):
+        y += b.reshape((-1,) + (1,) * (y.ndim - 1 - axis))
+
+    def bias_gradient(self, dy, acc, axis=1):
+        acc += dy.sum(axis=tuple(i for i in range(dy.ndim) if i != axis)).reshape(acc.shape)

@@ -1,0 +1,1 @@
+"""What every other room stands on: errors, memory, blobs, randomness, devices, logging."""

@@ -1,0 +1,135 @@
+"""Storage: the memory of one value, in one or several representations that agree.
+
+A representation is a kind of memory and layout: the host's plain array, a device's, an engine's blocked format. Each copy
+carries the version it holds; the newest version is the value, and reading another copy converts it first. Conversion
+happens here and nowhere else. Nothing is allocated before the first read or claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+Array = Any  # the array type of a representation: numpy.ndarray, cupy.ndarray, ...
+
+
+class Representation(Protocol):
+    """A kind of memory. Compared by identity: make one per backend, or one per layout."""
+
+    name: str
+
+    def zeros(self, count: int, dtype: np.dtype[Any]) -> Array:
+        """A flat array of zeros."""
+
+    def to_host(self, source: Array, target: np.ndarray) -> None:
+        """Writes the plain order of `source` into the host array `target`."""
+
+    def from_host(self, source: np.ndarray, target: Array) -> None:
+        """Takes over a host array."""
+
+
+class HostRepresentation:
+    """Plain C order in the host's memory."""
+
+    name = "host"
+
+    def zeros(self, count: int, dtype: np.dtype[Any]) -> np.ndarray:
+        return np.zeros(count, dtype)
+
+    def to_host(self, source: np.ndarray, target: np.ndarray) -> None:
+        np.copyto(target, source)
+
+    def from_host(self, source: np.ndarray, target: np.ndarray) -> None:
+        np.copyto(target, source)
+
+
+HOST: Representation = HostRepresentation()
+
+
+class Storage:
+    """`count` numbers of one dtype.
+
+    initial  makes the first value (a flat host array) when it is first read; None: zeros
+    version  rises with every write; what is derived from the value may be cached under it
+    """
+
+    __slots__ = ("count", "dtype", "version", "initial", "_copies")
+
+    def __init__(self, count: int = 0, dtype: Any = np.float32, initial: Callable[[], np.ndarray] | None = None) -> None:
+        self.count, self.dtype, self.initial = count, np.dtype(dtype), initial
+        self.version = 0
+        self._copies: dict[Representation, tuple[Array, int]] = {}
+
+    @property
+    def allocated(self) -> bool:
+        """Whether any memory is held."""
+        return bool(self._copies)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of one copy in plain layout, in bytes."""
+        return self.count * self.dtype.itemsize
+
+    def resize(self, count: int) -> None:
+        """Changes the number of values. Memory that is large enough is kept with its contents, as Caffe does."""
+        if count == self.count:
+            return
+        self.count = count
+        if any(copy.size < count for copy, _ in self._copies.values()):
+            self._copies.clear()
+
+    def array(self, representation: Representation = HOST) -> Array:
+        """The value in this representation, flat; converted first if another copy is newer."""
+        held = self._copies.get(representation)
+        if held is None or held[1] != self.version:
+            held = self._refresh(representation)
+        array = held[0]
+        return array if array.size == self.count else array[: self.count]
+
+    def claim(self, representation: Representation) -> Array:
+        """The array to be overwritten: it becomes the newest version without a conversion."""
+        held = self._copies.get(representation)
+        array = representation.zeros(self.count, self.dtype) if held is None else held[0]
+        self.initial = None
+        self.version += 1
+        self._copies[representation] = (array, self.version)
+        return array if array.size == self.count else array[: self.count]
+
+    def wrote(self, representation: Representation) -> None:
+        """Says that the array of this representation was changed: other copies are old now."""
+        array = self.array(representation) if representation not in self._copies else self._copies[representation][0]
+        self.initial = None
+        self.version += 1
+        self._copies[representation] = (array, self.version)
+
+    def set(self, values: np.ndarray) -> None:
+        """Takes over host values (any shape of the right count)."""
+        np.copyto(self.claim(HOST), values.reshape(-1), casting="same_kind")
+
+    def release(self) -> None:
+        """Gives all memory back; the value becomes zeros."""
+        self._copies.clear()
+        self.initial = None
+        self.version += 1
+
+    def _refresh(self, representation: Representation) -> tuple[Array, int]:
+        held = self._copies.get(representation)
+        target = representation.zeros(self.count, self.dtype) if held is None else held[0]
+        newest = next(((r, a) for r, (a, version) in self._copies.items() if version == self.version), None)
+        if newest is not None:
+            self._convert(*newest, representation, target)
+        elif self.initial is not None:
+            make, self.initial = self.initial, None
+            representation.from_host(np.ascontiguousarray(make(), self.dtype).reshape(-1), target[: self.count])
+        self._copies[representation] = (target, self.version)
+        return self._copies[representation]
+
+    def _convert(self, have: Representation, source: Array, want: Representation, target: Array) -> None:
+        if have is HOST:
+            want.from_host(source[: self.count], target[: self.count])
+        elif want is HOST:
+            have.to_host(source[: self.count], target[: self.count])
+        else:  # through the host, whose copy is then fresh too
+            want.from_host(self.array(HOST), target[: self.count])

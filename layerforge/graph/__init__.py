@@ -1,0 +1,1 @@
+"""Seams between the graph and the plan."""

@@ -1,0 +1,1 @@
+"""Layers: one class a type, found by the registry; one file a family."""

@@ -1,0 +1,138 @@
+"""Layer: the four verbs of Caffe. A layer says what; the backend's ops say how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from layerforge.core.blob import Blob, View
+from layerforge.core.errors import LayerError
+from layerforge.core.random import Random
+from layerforge.core.workspace import Buffer, Workspace
+from layerforge.layers.fillers import FillerParams, fill
+from layerforge.netdef.params import Params
+from layerforge.netdef.types import LayerDef, Phase
+
+
+class NoParams(Params):
+    """For layers without parameters of their own."""
+
+
+class Layer:
+    """One layer of a net. Subclasses set `type`, `Params` and the verbs, and are found by the folder they are in.
+
+    Class attributes
+      type        the name in a prototxt
+      aliases     other names of the same layer in forks
+      Params      the typed parameters
+      bottoms, tops   how many: an int, or (least, most) with most None for any number
+      paired      as many tops as bottoms
+      auto_tops   missing tops are made without a name, up to the least number (losses)
+      loss        the first top has loss weight 1 unless the text says otherwise
+      no_gradient bottoms (by index) that never get a gradient: labels, indices, flags
+      dynamic     reshape runs before every forward, because tops depend on more than the shapes of bottoms
+      shares_data the tops are the bottom's own memory (Split, Flatten, Reshape)
+      captured    False when forward or backward cannot be recorded into a CUDA graph; `uncaptured_reason` says why
+      arrays      "device": arrays of the backend; "host": NumPy arrays on every backend (user layers)
+
+    Attributes
+      name, phase, params, dtype
+      ops, xp     the backend's kernels and its array module
+      rng         random streams of this layer: `self.rng.stream("mask")`
+      blobs       the learned parameters, as views
+    """
+
+    type: ClassVar[str] = ""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    Params: ClassVar[type[Params]] = NoParams
+    bottoms: ClassVar[int | tuple[int, int | None]] = 1
+    tops: ClassVar[int | tuple[int, int | None]] = 1
+    paired: ClassVar[bool] = False
+    auto_tops: ClassVar[bool] = False
+    loss: ClassVar[bool] = False
+    no_gradient: ClassVar[tuple[int, ...]] = ()
+    dynamic: ClassVar[bool] = False
+    shares_data: ClassVar[bool] = False
+    captured: ClassVar[bool] = True
+    uncaptured_reason: ClassVar[str] = ""
+    arrays: ClassVar[str] = "device"
+
+    def __init__(
+        self,
+        definition: LayerDef,
+        *,
+        backend: Any,
+        rng: Random,
+        phase: Phase = Phase.TEST,
+        dtype: Any = np.float32,
+        workspace: Workspace | None = None,
+        folder: str = "",
+    ) -> None:
+        self.definition, self.name, self.phase = definition, definition.name, phase
+        self.params: Any = self.Params.from_layer(definition.params, str(definition), definition.where)
+        self.backend, self.ops, self.xp = backend, backend.ops, backend.xp
+        self.rng, self.dtype, self.folder = rng, np.dtype(dtype), folder
+        self.blobs: list[View] = []
+        self.needs_gradient: list[bool] = []  # per parameter; the net sets it from lr_mult and force_backward
+        self.workspace = workspace or Workspace(backend.representation)
+        self._scratch_end = 0
+
+    def setup(self, bottom: Sequence[View], top: Sequence[View]) -> None:
+        """Checks the bottoms and adds parameters. Runs once, after the parameters were read, before reshape."""
+
+    def reshape(self, bottom: Sequence[View], top: Sequence[View]) -> None:
+        """Gives the tops their shapes. Touches no memory: scratch and kept buffers are declared here."""
+        raise NotImplementedError
+
+    def forward(self, bottom: Sequence[View], top: Sequence[View]) -> None:
+        """Writes `data` of every top."""
+        raise NotImplementedError
+
+    def backward(self, top: Sequence[View], propagate_down: Sequence[bool], bottom: Sequence[View]) -> None:
+        """Overwrites `diff` of every bottom[i] with propagate_down[i], adds to `diff` of blobs[i] with needs_gradient[i]."""
+        raise LayerError(f"{self.definition} has no gradient", where=self.definition.where,
+                         hint="set propagate_down: false for the layers that read it, or remove the loss below it")
+
+    def add_blob(self, shape: Sequence[int], filler: FillerParams | None = None) -> View:
+        """A learned parameter; its first value is made by the filler (zeros without) when it is first read."""
+        index = len(self.blobs)
+        blob = Blob(shape, self.dtype, f"{self.name}.{index}")
+        stream = self.rng.stream(f"filler{index}")
+        where = self.definition.where
+        blob.data.initial = lambda: fill(filler or FillerParams(), blob.shape, stream.at(0), str(self.definition), where)
+        view = View(blob, self.backend.representation)
+        self.blobs.append(view)
+        self.needs_gradient.append(True)
+        return view
+
+    def scratch(self, shape: Sequence[int], dtype: Any = None) -> Buffer:
+        """Memory for one verb: anything may be in it when the verb starts. Declare in reshape."""
+        buffer, self._scratch_end = self.workspace.scratch(shape, self.dtype if dtype is None else dtype, self._scratch_end)
+        return buffer
+
+    def kept(self, shape: Sequence[int], dtype: Any = None) -> Buffer:
+        """Memory of this layer from forward to backward: a mask, a saved statistic. Declare in reshape."""
+        return self.workspace.kept(shape, self.dtype if dtype is None else dtype)
+
+    def require(self, condition: bool, message: str, *, hint: str | None = None, field: str = "") -> None:
+        """Raises LayerError with this layer's place and name unless the condition holds."""
+        if not condition:
+            where = self.params.where(field) if field else None
+            raise LayerError(f"{self.definition}: {message}", where=where or self.definition.where, hint=hint)
+
+    def axis(self, index: int, ndim: int, *, field: str = "axis", extra: int = 0) -> int:
+        """A possibly negative axis of an ndim-dimensional blob as 0 … ndim-1+extra.
+
+        Raises LayerError when the blob has no such axis.
+        """
+        low, high = -ndim - extra, ndim - 1 + extra
+        self.require(low <= index <= high, f"{field}: {index}, but the blob has {ndim} axes",
+                     hint=f"{field} may be {low} to {high}", field=field)
+        return index + ndim + extra if index < 0 else index
+
+    def start(self, bottom: Sequence[View], top: Sequence[View]) -> None:
+        """reshape, with the scratch declared afresh. Callers outside the layer use this."""
+        self._scratch_end = 0
+        self.reshape(bottom, top)

@@ -1,0 +1,106 @@
+"""Fillers: how a learned parameter starts. Drawn on the host, so every backend starts from the same numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from layerforge.core.errors import PrototxtError, did_you_mean
+from layerforge.netdef.params import Params, field
+from layerforge.netdef.types import Where
+
+
+class FillerParams(Params):
+    """The parameters of a filler; which ones count depends on `type`."""
+
+    type: str = field(str, "constant", doc="constant, gaussian, positive_unitball, uniform, xavier, msra or bilinear")
+    value: float = field(float, 0.0, doc="the value (constant)")
+    min: float = field(float, 0.0, doc="the lower bound (uniform)")
+    max: float = field(float, 1.0, doc="the upper bound (uniform)")
+    mean: float = field(float, 0.0, doc="the mean (gaussian)")
+    std: float = field(float, 1.0, at_least=0, doc="the standard deviation (gaussian)")
+    sparse: int = field(int, -1, doc="about so many values per column are not zero; -1: all (gaussian)")
+    variance_norm: str = field(
+        str, "FAN_IN", choices=("FAN_IN", "FAN_OUT", "AVERAGE"), doc="what n is (xavier, msra): the inputs, the outputs or their mean"
+    )
+
+
+Fill = Callable[[FillerParams, Sequence[int], np.random.Generator], np.ndarray]
+
+
+def fan(p: FillerParams, shape: Sequence[int]) -> float:
+    """n of xavier and msra: fan_in = count / shape[0], fan_out = count / shape[1] (Caffe's definition)."""
+    count = math.prod(shape)
+    fan_in = count / shape[0] if shape else 1
+    fan_out = count / shape[1] if len(shape) > 1 else count
+    return {"FAN_IN": fan_in, "FAN_OUT": fan_out, "AVERAGE": (fan_in + fan_out) / 2}[p.variance_norm]
+
+
+def constant(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """w = value"""
+    return np.full(shape, p.value)
+
+
+def uniform(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """w ~ U(min, max)"""
+    return p.min + (p.max - p.min) * rng.random(shape, np.float32)
+
+
+def gaussian(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """w ~ N(mean, std²); with sparse s, each value is kept with probability s / shape[0]"""
+    w = p.mean + p.std * rng.standard_normal(shape, np.float32)
+    if p.sparse >= 0:
+        w *= rng.random(shape, np.float32) < p.sparse / shape[0]
+    return w
+
+
+def positive_unitball(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """w ~ U(0, 1), then each w[i] is divided by its sum"""
+    w = rng.random(shape).reshape(shape[0], -1)
+    return (w / w.sum(axis=1, keepdims=True)).reshape(shape)
+
+
+def xavier(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """w ~ U(-√(3/n), √(3/n))      Source: Glorot and Bengio 2010, as in Caffe's filler.hpp"""
+    scale = math.sqrt(3 / fan(p, shape))
+    return scale * (2 * rng.random(shape, np.float32) - 1)
+
+
+def msra(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """w ~ N(0, 2/n)      Source: He et al. 2015"""
+    return math.sqrt(2 / fan(p, shape)) * rng.standard_normal(shape, np.float32)
+
+
+def bilinear(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """w[..., y, x] = (1 - |x/f - c|) (1 - |y/f - c|), f = ⌈k/2⌉, c = (2f - 1 - f mod 2) / 2f: upsampling by f"""
+    k = shape[-1]
+    f = math.ceil(k / 2)
+    c = (2 * f - 1 - f % 2) / (2.0 * f)
+    line = 1 - np.abs(np.arange(k) / f - c)
+    return np.broadcast_to(line[:, None] * line[None, :], shape).copy()
+
+
+FILLERS: dict[str, Fill] = {f.__name__: f for f in (constant, gaussian, positive_unitball, uniform, xavier, msra, bilinear)}
+
+
+def fill(p: FillerParams, shape: Sequence[int], rng: np.random.Generator, owner: str = "", where: Where | None = None) -> np.ndarray:
+    """The first value of a parameter of this shape.
+
+    Raises PrototxtError for an unknown filler, or a shape the filler cannot fill.
+    """
+    check_filler(p, shape, owner, where)
+    return FILLERS[p.type](p, shape, rng)
+
+
+def check_filler(p: FillerParams, shape: Sequence[int], owner: str, where: Where | None) -> None:
+    """Refuses an unknown type or a shape that does not suit it, before anything is filled."""
+    place = p.where("type") or where
+    if p.type not in FILLERS:
+        raise PrototxtError(f"{owner}: there is no filler {p.type!r}", where=place,
+                            hint=did_you_mean(p.type, FILLERS) or f"the fillers are {', '.join(FILLERS)}")
+    if p.type == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
+        raise PrototxtError(f"{owner}: the bilinear filler needs square kernels (4 axes), the blob is {tuple(shape)}", where=place)
+    if p.type in ("xavier", "msra", "positive_unitball") and not shape:
+        raise PrototxtError(f"{owner}: the filler {p.type} needs at least one axis", where=place)

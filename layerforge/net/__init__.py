@@ -1,0 +1,1 @@
+"""Net: the plan with its blobs, run forward and backward."""

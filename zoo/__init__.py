@@ -1,0 +1,1 @@
+"""The model zoo: a folder a model."""
