@@ -11,7 +11,7 @@ from layerforge.core.blob import Blob, View
 from layerforge.core.errors import LayerError
 from layerforge.core.random import Random
 from layerforge.core.workspace import Buffer, Workspace
-from layerforge.layers.fillers import FillerParams, fill
+from layerforge.layers.fillers import FillerParams, check_filler, fill
 from layerforge.netdef.params import Params
 from layerforge.netdef.types import LayerDef, Phase
 
@@ -34,6 +34,8 @@ class Layer:
       no_gradient bottoms (by index) that never get a gradient: labels, indices, flags
       dynamic     reshape runs before every forward, because tops depend on more than the shapes of bottoms
       shares_data the tops are the bottom's own memory (Split, Flatten, Reshape)
+      writes_tops False when forward leaves the tops' data as it finds it (Input, and all that share data)
+      updates_blobs   forward changes the layer's own parameters (BatchNorm in training)
       captured    False when forward or backward cannot be recorded into a CUDA graph; `uncaptured_reason` says why
       arrays      "device": arrays of the backend; "host": NumPy arrays on every backend (user layers)
 
@@ -55,6 +57,8 @@ class Layer:
     no_gradient: ClassVar[tuple[int, ...]] = ()
     dynamic: ClassVar[bool] = False
     shares_data: ClassVar[bool] = False
+    writes_tops: ClassVar[bool] = True
+    updates_blobs: ClassVar[bool] = False
     captured: ClassVar[bool] = True
     uncaptured_reason: ClassVar[str] = ""
     arrays: ClassVar[str] = "device"
@@ -100,8 +104,9 @@ class Layer:
         index = len(self.blobs)
         blob = Blob(shape, self.dtype, f"{self.name}.{index}")
         stream = self.rng.stream(f"filler{index}")
-        where = self.definition.where
-        blob.data.initial = lambda: fill(filler or FillerParams(), blob.shape, stream.at(0), str(self.definition), where)
+        filler = filler or FillerParams()
+        check_filler(filler, blob.shape, str(self.definition), self.definition.where)
+        blob.data.initial = lambda: fill(filler, blob.shape, stream.at(0))
         view = View(blob, self.backend.representation)
         self.blobs.append(view)
         self.needs_gradient.append(True)

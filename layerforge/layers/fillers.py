@@ -85,17 +85,13 @@ def bilinear(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) ->
 FILLERS: dict[str, Fill] = {f.__name__: f for f in (constant, gaussian, positive_unitball, uniform, xavier, msra, bilinear)}
 
 
-def fill(p: FillerParams, shape: Sequence[int], rng: np.random.Generator, owner: str = "", where: Where | None = None) -> np.ndarray:
-    """The first value of a parameter of this shape.
-
-    Raises PrototxtError for an unknown filler, or a shape the filler cannot fill.
-    """
-    check_filler(p, shape, owner, where)
+def fill(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """The first value of a parameter of this shape, which `check_filler` has accepted."""
     return FILLERS[p.type](p, shape, rng)
 
 
 def check_filler(p: FillerParams, shape: Sequence[int], owner: str, where: Where | None) -> None:
-    """Refuses an unknown type or a shape that does not suit it, before anything is filled."""
+    """Raises PrototxtError for an unknown filler or a shape it cannot fill, before anything is filled."""
     place = p.where("type") or where
     if p.type not in FILLERS:
         raise PrototxtError(f"{owner}: there is no filler {p.type!r}", where=place,

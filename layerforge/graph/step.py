@@ -1,0 +1,92 @@
+"""Step: the unit a plan runs. LayerStep runs a layer's own verbs; engines bring others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from layerforge.core.blob import Blob, View
+from layerforge.core.storage import HOST, Storage
+from layerforge.layers.base import Layer
+
+
+class Step(Protocol):
+    """Some layers of a net, run as one.
+
+    layers   the indices of the layers it covers
+    engine   who runs it, for `time --explain`
+    """
+
+    layers: tuple[int, ...]
+    engine: str
+
+    def reshape(self) -> None:
+        """Gives the tops their shapes again, after the bottoms' shapes changed."""
+
+    def forward(self) -> None:
+        """Computes the data of its tops."""
+
+    def backward(self) -> None:
+        """Computes the gradients of its bottoms and adds to those of its parameters."""
+
+
+class LayerStep:
+    """One layer, by its own verbs.
+
+    Reshape runs again whenever a bottom has another shape than last time, and before every forward for a dynamic layer.
+    Only declared writes make a representation the newest: tops in forward, bottoms' and parameters' diffs in backward.
+    """
+
+    engine = "layer"
+
+    def __init__(
+        self, index: int, layer: Layer, bottoms: Sequence[Blob], tops: Sequence[Blob], propagate_down: Sequence[bool] = ()
+    ) -> None:
+        self.layers = (index,)
+        self.layer = layer
+        self.representation = layer.backend.representation if layer.arrays == "device" else HOST
+        self.bottoms = [View(blob, self.representation) for blob in bottoms]
+        self.tops = [View(blob, self.representation) for blob in tops]
+        self.propagate_down = list(propagate_down) or [False] * len(bottoms)
+        self.needed = True  # whether backward has anything to do; the net decides
+        self._shapes: tuple[tuple[int, ...], ...] | None = None
+
+    def setup(self) -> None:
+        """The layer's setup and first reshape."""
+        self.layer.setup(self.bottoms, self.tops)
+        self.reshape()
+
+    def reshape(self) -> None:
+        self.layer.start(self.bottoms, self.tops)
+        self._shapes = tuple(view.blob.shape for view in self.bottoms)
+
+    def forward(self) -> None:
+        if self.layer.dynamic or tuple(view.blob.shape for view in self.bottoms) != self._shapes:
+            self.reshape()
+        fresh = self._claim_tops()
+        self.layer.forward(self.bottoms, self.tops)
+        for view in self.tops:  # also those whose shape, and so memory, changed while the layer ran
+            if view.blob.data not in fresh and self.layer.writes_tops:
+                view.blob.data.wrote(self.representation)
+        if self.layer.updates_blobs:
+            for blob in self.layer.blobs:
+                blob.blob.data.wrote(self.representation)
+
+    def backward(self) -> None:
+        self.layer.backward(self.tops, self.propagate_down, self.bottoms)
+        for view, wanted in zip(self.bottoms, self.propagate_down):
+            if wanted:
+                view.blob.diff.wrote(self.representation)
+        for view, wanted in zip(self.layer.blobs, self.layer.needs_gradient):
+            if wanted:
+                view.blob.diff.wrote(self.representation)
+
+    def _claim_tops(self) -> list[Storage]:
+        """Tops that forward overwrites whole are not converted from an older copy first."""
+        if not self.layer.writes_tops or self.representation is HOST:
+            return []
+        inputs = {id(view.blob.data) for view in self.bottoms}
+        fresh = [view.blob.data for view in self.tops if id(view.blob.data) not in inputs]
+        for storage in fresh:
+            storage.claim(self.representation)
+        return fresh
