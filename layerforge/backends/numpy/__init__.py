@@ -6,12 +6,18 @@ import numpy as np
 
 from layerforge.backends.numpy.linear import NumpyLinearOps
 from layerforge.backends.numpy.random import NumpyRandomOps
+from layerforge.backends.numpy.reduction import NumpyReductionOps
+from layerforge.backends.numpy.scatter import NumpyScatterOps
+from layerforge.backends.numpy.softmax import NumpySoftmaxOps
 from layerforge.core.storage import HOST
 
 
 class NumpyOps(
     NumpyLinearOps,
     NumpyRandomOps,
+    NumpyReductionOps,
+    NumpyScatterOps,
+    NumpySoftmaxOps,
 ):
     """All kernels on the host."""
 
