@@ -141,3 +141,14 @@ class Layer:
         """reshape, with the scratch declared afresh. Callers outside the layer use this."""
         self._scratch_end = 0
         self.reshape(bottom, top)
+
+    def close(self) -> None:
+        """Ends what runs beside the net: data workers, open files."""
+
+    def state(self) -> dict[str, Any]:
+        """What a later run needs to go on exactly here, beside parameters and random draws: a data position, a carried hidden
+        state. Numbers, texts, bytes, arrays, and lists and dicts of these."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Goes on from a saved `state()`."""

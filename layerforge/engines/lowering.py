@@ -1,0 +1,27 @@
+"""The contract between the plan and an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why an engine does not run a layer: shown by `time --explain`, and the error where the text pins the engine."""
+
+    engine: str
+    reason: str
+
+
+class Engine(Protocol):
+    """name      its word in the field `engine:` of a layer, such as ONEDNN
+    backend   the backend it belongs to
+    """
+
+    name: str
+    backend: str
+
+    def lower(self, steps: Sequence[Any], index: int) -> Any | Refusal:
+        """A Step that covers steps[index] and perhaps some that follow, or the reason why not."""

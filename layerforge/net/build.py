@@ -1,0 +1,71 @@
+"""From a definition to a net: the pipeline as a list."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from layerforge.backends import get_backend
+from layerforge.core.random import Random
+from layerforge.engines.lowering import Engine
+from layerforge.graph.gradients import plan_gradients
+from layerforge.graph.lower import lower
+from layerforge.graph.shapes import Shaped, infer_shapes
+from layerforge.graph.sharing import share_parameters
+from layerforge.graph.wire import Graph, wire
+from layerforge.net.net import Net
+from layerforge.netdef.check import check
+from layerforge.netdef.filter import filter_net
+from layerforge.netdef.splits import insert_splits
+from layerforge.netdef.types import NetDef, NetState, Phase
+
+log = logging.getLogger("layerforge")
+
+
+def build_net(
+    definition: NetDef, phase: Phase = Phase.TEST, *, level: int = 0, stages: Sequence[str] = (), backend: Any = None,
+    engines: Sequence[Engine] = (), rng: Random | None = None, dtype: Any = np.float32, keep: str = "all",
+) -> Net:
+    """A net that is ready to run. Memory is taken and parameters are filled when they are first touched.
+
+    level, stages  the state the rules are held against, added to what the definition says
+    backend        None: NumPy
+    rng            the run's random streams; None: a seed from the system
+    dtype          float32, or float64 for gradient checks
+    keep           "all": every blob can be read after each pass;  "outputs": the plan may reuse what lies between
+
+    Raises LayerForgeError with file:line, layer and cure.
+    """
+    backend = backend or get_backend()
+    state = NetState(phase, level or definition.state.level, definition.state.stages + tuple(stages))
+    definition = filter_net(definition, state)
+    definition = check(definition)
+    definition = insert_splits(definition)
+    graph = wire(definition)
+    shaped = infer_shapes(graph, phase, backend=backend, rng=rng or Random(), dtype=dtype,
+                          folder=os.path.dirname(definition.file))
+    gradients = plan_gradients(graph, shaped.layers, definition.force_backward)
+    learnable = share_parameters(graph, shaped.layers)
+    _warn_of_repeated_names(graph, shaped)
+    for i, step in enumerate(shaped.steps):
+        step.needed, step.propagate_down = gradients.layers[i], list(gradients.bottoms[i])
+        step.layer.needs_gradient = list(gradients.parameters[i])
+    plan = lower(shaped.steps, engines)
+    return Net(definition, phase, graph, shaped, gradients, learnable, plan, backend, rng, keep)
+
+
+def _warn_of_repeated_names(graph: Graph, shaped: Shaped) -> None:
+    """Weights go by layer name: two layers with parameters and one name are a trap."""
+    first: dict[str, Any] = {}
+    for node, layer in zip(graph.nodes, shaped.layers):
+        if not layer.blobs:
+            continue
+        name = node.definition.name
+        if name in first:
+            log.warning("%s: %s has the name of the layer at %s; both have parameters, and this one takes the weights of that name",
+                        node.definition.where, node.definition, first[name])
+        first.setdefault(name, node.definition.where)
