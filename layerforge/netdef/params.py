@@ -18,7 +18,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from layerforge.core.errors import PrototxtError, did_you_mean
 from layerforge.netdef.types import Field, Fields, Where
@@ -103,11 +103,14 @@ def field(
     return dataclasses.field(default=default, metadata={"spec": spec})
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 class Params:
     """Base of all typed parameters; subclasses are frozen dataclasses by themselves."""
 
     message: ClassVar[str | None] = None  # the field of LayerParameter that holds them
+
+    if TYPE_CHECKING:  # each subclass gets its own from dataclasses
+
+        def __init__(self, **values: Any) -> None: ...
 
     def __init_subclass__(cls, message: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -159,7 +159,7 @@ def test_import_takes_less_than_a_third_of_a_second():
     pytest.fail(f"import layerforge took {min(seconds):.2f} s at best")
 
 
-@pytest.mark.parametrize("module", ["layerforge", "layerforge.layers.registry"])
+@pytest.mark.parametrize("module", ["layerforge", "layerforge.layers.registry", "layerforge.cli.main"])
 def test_import_loads_no_heavy_library(module):
     loaded = _fresh(f"import sys, {module}; print(*[m for m in {HEAVY!r} if m in sys.modules])")
     assert not loaded, f"import {module} loads {loaded}"

@@ -1,0 +1,45 @@
+# `make` prints this menu: every target with "## what it does" behind its name.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# As many test processes as there are usable cores (control groups and affinity count), at most 8.
+WORKERS ?= $(shell c=$$(nproc 2>/dev/null || echo 2); [ $$c -gt 8 ] && c=8; echo $$c)
+
+.DEFAULT_GOAL := menu
+.PHONY: menu setup demo test lint proto bench clean
+
+menu: ## this menu
+	@echo "make TARGET"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Made anew when the dependencies change; the last step is the stamp, so an interrupted set-up starts again.
+$(VENV)/ready: setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "LayerForge needs Python 3.10 or newer; name one: make PYTHON=python3.12"; exit 1; }
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || \
+		{ echo "Python's venv module is missing (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/ready ## makes .venv with the project (editable) and its test tools
+	@echo "ready: $(BIN)/layerforge"
+
+demo: $(VENV)/ready ## trains a small net on real handwritten digits and shows how good it is
+	$(BIN)/layerforge demo --out runs/digits
+
+test: $(VENV)/ready ## runs the test suite
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: $(VENV)/ready ## ruff and mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+
+proto: $(VENV)/ready ## generates layerforge/schema/_generated from proto/layerforge.proto
+	$(BIN)/python proto/generate.py
+
+bench: $(VENV)/ready ## times the layers, and the zoo's nets
+	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -s $(ARGS)
+
+clean: ## removes caches and what the demo made; .venv stays
+	rm -rf runs build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,91 @@
+"""The flags that several commands share, and what they mean: device, threads, stages, weights."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from layerforge.backends import get_backend
+from layerforge.cli.flags import Flag, UsageError
+from layerforge.core.errors import DeviceError
+
+EFFECTS = ("snapshot", "stop", "none")
+
+SOLVER = Flag("solver", str, "", "the solver's prototxt", "FILE", caffe=True)
+MODEL = Flag("model", str, "", "the net's prototxt", "FILE", caffe=True)
+WEIGHTS = Flag("weights", str, "", "weights to start from: .caffemodel files, separated by commas", "FILES", caffe=True)
+SNAPSHOT = Flag("snapshot", str, "", "the .solverstate to go on from", "FILE", caffe=True)
+ITERATIONS = Flag("iterations", int, 50, "batches to run", "N", least=1, caffe=True)
+PHASE = Flag("phase", str, "", "the phase of the net", choices=("TRAIN", "TEST"), caffe=True)
+LEVEL = Flag("level", int, 0, "the level of the net", "N", caffe=True)
+STAGE = Flag("stage", str, "", "the stages of the net, separated by commas", "NAMES", caffe=True)
+GPU = Flag("gpu", str, "", "GPU numbers separated by commas, or all; without it the CPU computes", "IDS", caffe=True)
+SIGINT = Flag("sigint_effect", str, "stop", "what Ctrl-C does (stop saves and ends)", choices=EFFECTS, caffe=True)
+SIGHUP = Flag("sighup_effect", str, "snapshot", "what SIGHUP does", choices=EFFECTS, caffe=True)
+CPU = Flag("cpu", bool, False, "computes on the CPU, whatever the solver says")
+THREADS = Flag("threads", int, None, "most threads for matrix products; without it, all usable cores", "N", least=1)
+LOG = Flag("log", str, "", "the file for the log lines", "FILE")
+
+CAFFE = (SOLVER, MODEL, WEIGHTS, SNAPSHOT, ITERATIONS, PHASE, LEVEL, STAGE, GPU, SIGINT, SIGHUP)
+"""The flags of Caffe's own program."""
+
+
+def need(value: str, flag: str, what: str) -> str:
+    """The value of a flag that must be given."""
+    if not value:
+        raise UsageError(f"--{flag} is missing: {what}")
+    return value
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The parts of a list with commas; empty ones are dropped."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def backend(gpu: str, cpu: bool = False, solver: Mapping[str, Any] | None = None) -> Any:
+    """The backend for --gpu and --cpu, else for the solver's solver_mode and device_id, else NumPy.
+
+    Raises DeviceError when the device is missing, UsageError for a list that makes no sense.
+    """
+    if cpu and gpu:
+        raise UsageError("--cpu and --gpu exclude each other")
+    if cpu:
+        return get_backend("numpy")
+    if gpu:
+        return get_backend("cupy", _device(gpu))
+    if solver is not None and _plain(solver, "solver_mode", "") == "GPU":
+        try:
+            return get_backend("cupy", int(_plain(solver, "device_id", 0)))
+        except (DeviceError, ImportError) as error:
+            reason = error.message if isinstance(error, DeviceError) else str(error)
+            raise DeviceError(f"the solver says solver_mode: GPU, but {reason}", where=solver["solver_mode"].where,
+                              hint="add --cpu, or write solver_mode: CPU") from None
+    return get_backend("numpy")
+
+
+def _device(gpu: str) -> int:
+    if gpu == "all":
+        return 0
+    ids = names(gpu)
+    if not ids or not all(part.isdigit() for part in ids):
+        raise UsageError(f"--gpu takes numbers separated by commas, or all; got {gpu!r}")
+    if len(ids) > 1:
+        raise DeviceError("training on several GPUs is not built in yet", hint=f"use one: --gpu {ids[0]}")
+    return int(ids[0])
+
+
+def _plain(fields: Mapping[str, Any], name: str, default: Any) -> Any:
+    return fields[name].value if name in fields else default
+
+
+@contextlib.contextmanager
+def limited(threads: int | None) -> Iterator[None]:
+    """Runs the block with at most this many threads in BLAS and OpenMP; None leaves them alone."""
+    if threads is None:
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=threads):
+        yield

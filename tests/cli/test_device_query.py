@@ -1,0 +1,67 @@
+"""device_query tells what the machine has."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from layerforge.cli import machine
+from layerforge.cli.main import main
+
+
+def test_lists_processor_cores_matrix_library_and_versions(capsys):
+    assert main(["device_query"]) == 0
+    out = capsys.readouterr().out
+    for label in ("CPU", "Cores usable", "BLAS", "GPU", "numpy", "Python"):
+        assert f"\n{label} " in "\n" + out
+
+
+def test_threads_limits_the_matrix_library(capsys):
+    assert main(["device_query", "--threads", "1"]) == 0
+    blas = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("BLAS"))
+    assert blas.endswith(", 1 threads")
+
+
+@pytest.mark.parametrize(("text", "cores"), [("150000 100000", 2), ("50000 100000", 1), ("max 100000", None)])
+def test_cores_follow_the_control_group(tmp_path, monkeypatch, text, cores):
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    (tmp_path / "cpu.max").write_text(text)
+    assert machine.usable_cores(tmp_path)[0] == (cores or 8)
+
+
+def test_cores_follow_a_control_group_of_the_first_version(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("300000\n")
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    assert machine.usable_cores(tmp_path) == (3, "control group quota of 3, of 16")
+
+
+def test_the_processor_is_named_with_its_vector_instructions(tmp_path):
+    (tmp_path / "cpuinfo").write_text("processor : 0\nmodel name : Some CPU\nflags : sse avx2 avx512f\n")
+    assert machine.cpu_model(tmp_path / "cpuinfo") == "Some CPU (AVX-512)"
+
+
+def test_forced_kernels_are_warned_of():
+    assert "OPENBLAS_CORETYPE=Haswell" in machine.core_type_warning({"OPENBLAS_CORETYPE": "Haswell"})
+    assert machine.core_type_warning({}) is None
+
+
+def test_a_missing_gpu_that_is_asked_for_is_an_error_with_the_reason(capsys, monkeypatch):
+    monkeypatch.setattr(machine, "gpus", lambda: ([], "the CUDA driver finds none"))
+    assert main(["device_query", "-gpu", "0"]) == 1
+    assert "no GPU: the CUDA driver finds none" in capsys.readouterr().err
+
+
+def test_a_gpu_number_beyond_the_last_is_an_error(capsys, monkeypatch):
+    monkeypatch.setattr(machine, "gpus", lambda: (["Card"], ""))
+    assert main(["device_query", "-gpu", "0,1"]) == 1
+    captured = capsys.readouterr()
+    assert "GPU 0" in captured.out and "there is no GPU 1" in captured.err
+
+
+def test_gpu_numbers_are_numbers(capsys):
+    assert main(["device_query", "-gpu", "zero"]) == 2
