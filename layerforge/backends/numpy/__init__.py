@@ -9,6 +9,7 @@ from layerforge.backends.numpy.random import NumpyRandomOps
 from layerforge.backends.numpy.reduction import NumpyReductionOps
 from layerforge.backends.numpy.scatter import NumpyScatterOps
 from layerforge.backends.numpy.softmax import NumpySoftmaxOps
+from layerforge.backends.numpy.update import NumpyUpdateOps
 from layerforge.core.storage import HOST
 
 
@@ -18,6 +19,7 @@ class NumpyOps(
     NumpyReductionOps,
     NumpyScatterOps,
     NumpySoftmaxOps,
+    NumpyUpdateOps,
 ):
     """All kernels on the host."""
 
