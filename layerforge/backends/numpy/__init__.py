@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from layerforge.backends.numpy.convolution import NumpyConvolutionOps
 from layerforge.backends.numpy.linear import NumpyLinearOps
+from layerforge.backends.numpy.lrn import NumpyLrnOps
+from layerforge.backends.numpy.pooling import NumpyPoolingOps
 from layerforge.backends.numpy.random import NumpyRandomOps
 from layerforge.backends.numpy.reduction import NumpyReductionOps
 from layerforge.backends.numpy.scatter import NumpyScatterOps
@@ -14,7 +17,10 @@ from layerforge.core.storage import HOST
 
 
 class NumpyOps(
+    NumpyConvolutionOps,
     NumpyLinearOps,
+    NumpyLrnOps,
+    NumpyPoolingOps,
     NumpyRandomOps,
     NumpyReductionOps,
     NumpyScatterOps,
