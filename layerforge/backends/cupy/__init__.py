@@ -1,0 +1,49 @@
+"""The CuPy backend: one CUDA device, its stream, its memory, and kernels in CUDA C. CuPy is loaded when it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from layerforge.backends.cupy.device import DeviceMemory, open_device
+from layerforge.backends.cupy.kernels import Kernels
+from layerforge.backends.cupy.linear import CupyLinearOps
+from layerforge.backends.cupy.random import CupyRandomOps
+
+
+class CupyOps(
+    CupyLinearOps,
+    CupyRandomOps,
+):
+    """The kernels of one device. `kernels` launches them; `xp` is the array module."""
+
+    def __init__(self, xp: Any, kernels: Any) -> None:
+        self.xp, self.kernels = xp, kernels
+
+
+class CupyBackend:
+    """Memory, stream, array module and kernels of the CUDA device with this number.
+
+    From here on the device and the stream are the current ones of this thread; another thread calls `use` first.
+
+    Raises DeviceError when CuPy, the driver or the device is missing, or their CUDA versions do not fit.
+    """
+
+    name = "cupy"
+
+    def __init__(self, device: int = 0) -> None:
+        self.xp = open_device(device)
+        self.number, self.device = device, f"cuda:{device}"
+        self.xp.cuda.Device(device).use()
+        self.stream = self.xp.cuda.Stream(non_blocking=True)  # a captured iteration needs a stream of its own
+        self.representation = DeviceMemory(self.xp, device, self.stream)
+        self.ops = CupyOps(self.xp, Kernels(device, self.stream))
+        self.use()
+
+    def use(self) -> None:
+        """Makes this thread's array work run on this device and stream."""
+        self.xp.cuda.Device(self.number).use()
+        self.stream.use()
+
+    def synchronize(self) -> None:
+        """Waits until all work on the stream is done."""
+        self.stream.synchronize()

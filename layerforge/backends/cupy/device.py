@@ -1,0 +1,100 @@
+"""Finding a CUDA device, and its memory as a representation."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+import numpy as np
+
+from layerforge.core.errors import DeviceError
+
+INSTALL = "pip install 'layerforge[gpu]'"
+
+
+def load_cupy() -> Any:
+    """The module cupy.
+
+    Raises DeviceError when it is not installed or cannot be loaded.
+    """
+    if importlib.util.find_spec("cupy") is None:
+        raise DeviceError("cupy is not installed, the GPU backend needs it", hint=INSTALL)
+    try:
+        return importlib.import_module("cupy")
+    except Exception as error:  # CuPy raises what its broken libraries raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DeviceError(f"cupy is installed but cannot be loaded: {reason}", hint=f"install it again: {INSTALL}") from error
+
+
+def open_device(number: int) -> Any:
+    """The module cupy, once it is sure that the device with this number can be used.
+
+    Raises DeviceError with the first of these that is missing: cupy, a driver, its CUDA major version, the device.
+    """
+    cupy = load_cupy()
+    driver, built = driver_version(cupy), cupy.cuda.runtime.runtimeGetVersion()
+    if driver == 0:
+        raise DeviceError("there is no NVIDIA driver, the GPU backend needs one", hint="`nvidia-smi` must list a GPU; or run on the CPU")
+    if driver // 1000 < built // 1000:
+        raise DeviceError(f"the NVIDIA driver knows CUDA {version_text(driver)}, this cupy is built for CUDA {version_text(built)}",
+                          hint=f"update the driver, or install the cupy for CUDA {driver // 1000} (cupy-cuda{driver // 1000}x)")
+    count = device_count(cupy)
+    if count == 0:
+        raise DeviceError("the NVIDIA driver sees no GPU", hint="look at CUDA_VISIBLE_DEVICES and `nvidia-smi`; or run on the CPU")
+    if not 0 <= number < count:
+        there = "GPU 0 alone" if count == 1 else f"the GPUs 0 to {count - 1}"
+        raise DeviceError(f"there is no GPU {number}, this computer has {there}", hint="device numbers start at 0")
+    return cupy
+
+
+def driver_version(cupy: Any) -> int:
+    """The newest CUDA the driver knows, as 1000·major + 10·minor; 0 without a driver."""
+    try:
+        return int(cupy.cuda.runtime.driverGetVersion())
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return 0
+
+
+def device_count(cupy: Any) -> int:
+    """How many devices the driver shows to this process."""
+    try:
+        return int(cupy.cuda.runtime.getDeviceCount())
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return 0
+
+
+def version_text(version: int) -> str:
+    """13020 as "13.2"."""
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+class DeviceMemory:
+    """Plain C order in the memory of one device. Copies wait for the stream, so the host sees finished work."""
+
+    def __init__(self, cupy: Any, device: int, stream: Any) -> None:
+        self.name = f"cuda:{device}"
+        self._cupy, self._device, self._stream = cupy, device, stream
+
+    def zeros(self, count: int, dtype: np.dtype[Any]) -> Any:
+        with self._cupy.cuda.Device(self._device), self._stream:
+            return self._within_memory(count, dtype)
+
+    def to_host(self, source: Any, target: np.ndarray) -> None:
+        with self._cupy.cuda.Device(self._device):
+            source.get(stream=self._stream, out=target)
+
+    def from_host(self, source: np.ndarray, target: Any) -> None:
+        with self._cupy.cuda.Device(self._device):
+            target.set(np.ascontiguousarray(source, target.dtype), stream=self._stream)
+            self._stream.synchronize()  # the host may change `source` next
+
+    def _within_memory(self, count: int, dtype: np.dtype[Any]) -> Any:
+        try:
+            return self._cupy.zeros(count, dtype)
+        except self._cupy.cuda.memory.OutOfMemoryError as error:
+            free, total = self._cupy.cuda.runtime.memGetInfo()
+            wanted = count * np.dtype(dtype).itemsize
+            raise DeviceError(
+                f"GPU {self._device} has no memory for {wanted / 2**20:.1f} MiB more: {free / 2**30:.1f} of {total / 2**30:.1f} GiB are free",
+                hint="use a smaller batch_size, or end other programs that use this GPU") from error

@@ -1,0 +1,13 @@
+"""Random bits on the device."""
+
+import numpy as np
+
+from layerforge.backends.cupy.kernels import blocks
+from layerforge.backends.ops.random import RandomOps
+
+
+class CupyRandomOps(RandomOps):
+    def random_bits(self, key, draw, out):
+        if out.size:
+            words = np.uint64(key[0]), np.uint64(key[1]), np.uint64(draw)
+            self.kernels.launch("random.cu", "random_bits", blocks(-(-out.size // 8)), out, out.size, *words)

@@ -1,0 +1,46 @@
+// Lets g++ build a kernel file for the CPU: the threads of a block are coroutines that change places at __syncthreads.
+#include <math.h>
+#include <ucontext.h>
+#include <utility>
+#include <vector>
+#define __global__
+#define __device__ static inline
+#define __shared__ static
+#define __launch_bounds__(...)
+#define __forceinline__ inline
+struct Index { unsigned x = 0, y = 0, z = 0; };
+static Index threadIdx, blockIdx, blockDim, gridDim;
+static unsigned long long __umul64hi(unsigned long long a, unsigned long long b) { return (unsigned __int128)a * b >> 64; }
+template <class T> T min(T a, T b) { return b < a ? b : a; }
+template <class T> T max(T a, T b) { return a < b ? b : a; }
+
+struct Thread { ucontext_t context; char stack[1 << 16]; bool done; };
+static std::vector<Thread> threads;
+static ucontext_t scheduler;
+static void (*body)();
+static void __syncthreads() { swapcontext(&threads[threadIdx.x].context, &scheduler); }
+static void start() { body(); threads[threadIdx.x].done = true; }
+
+// A grid of blocks of `size` threads; arguments are given by their addresses, as to CUDA's own launch.
+static void grid(unsigned blocks, unsigned size, void (*kernel)()) {
+    threads.resize(size), body = kernel, blockDim.x = size, gridDim.x = blocks;
+    for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x) {
+        for (Thread& t : threads) {
+            getcontext(&t.context), t.done = false;
+            t.context.uc_stack = {t.stack, 0, sizeof t.stack}, t.context.uc_link = &scheduler;
+            makecontext(&t.context, start, 0);
+        }
+        for (bool running = true; running;) {
+            running = false;
+            for (threadIdx.x = 0; threadIdx.x < size; ++threadIdx.x)
+                if (!threads[threadIdx.x].done) running = true, swapcontext(&scheduler, &threads[threadIdx.x].context);
+        }
+    }
+}
+template <class... A, size_t... I> static void call(void (*f)(A...), void** a, std::index_sequence<I...>) { f(*(A*)a[I]...); }
+template <auto f, class... A> static void run(void (*)(A...), unsigned blocks, unsigned size, void** arguments) {
+    static void** given;
+    given = arguments;
+    grid(blocks, size, [] { call(f, given, std::index_sequence_for<A...>()); });
+}
+#define KERNEL(name) extern "C" void run_##name(unsigned g, unsigned b, void** a) { run<name>(name, g, b, a); }
