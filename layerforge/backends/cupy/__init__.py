@@ -1,4 +1,4 @@
-"""The CuPy backend: one CUDA device, its stream, its memory, and kernels in CUDA C. CuPy is loaded when it is asked for."""
+"""The CuPy backend: one CUDA device, its stream, memory, and kernels in CUDA C. CuPy is loaded when asked for."""
 
 from __future__ import annotations
 
@@ -7,17 +7,28 @@ from typing import Any
 from layerforge.backends.cupy.device import DeviceMemory, open_device
 from layerforge.backends.cupy.kernels import Kernels
 from layerforge.backends.cupy.linear import CupyLinearOps
+from layerforge.backends.cupy.pooling import CupyPoolingOps
 from layerforge.backends.cupy.random import CupyRandomOps
+from layerforge.backends.cupy.softmax import CupySoftmaxOps
+from layerforge.core.errors import DeviceError
 
 
 class CupyOps(
     CupyLinearOps,
+    CupyPoolingOps,
     CupyRandomOps,
+    CupySoftmaxOps,
 ):
     """The kernels of one device. `kernels` launches them; `xp` is the array module."""
 
     def __init__(self, xp: Any, kernels: Any) -> None:
         self.xp, self.kernels = xp, kernels
+
+    def __getattr__(self, name: str) -> Any:
+        """Only asked for what is not there."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise DeviceError(f"the GPU backend has no kernel {name} yet", hint="run this net on the CPU: solver_mode: CPU")
 
 
 class CupyBackend:

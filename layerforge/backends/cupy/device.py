@@ -24,7 +24,9 @@ def load_cupy() -> Any:
         return importlib.import_module("cupy")
     except Exception as error:  # CuPy raises what its broken libraries raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DeviceError(f"cupy is installed but cannot be loaded: {reason}", hint=f"install it again: {INSTALL}") from error
+        raise DeviceError(
+            f"cupy is installed but cannot be loaded: {reason}", hint=f"install it again: {INSTALL}"
+        ) from error
 
 
 def open_device(number: int) -> Any:
@@ -35,13 +37,20 @@ def open_device(number: int) -> Any:
     cupy = load_cupy()
     driver, built = driver_version(cupy), cupy.cuda.runtime.runtimeGetVersion()
     if driver == 0:
-        raise DeviceError("there is no NVIDIA driver, the GPU backend needs one", hint="`nvidia-smi` must list a GPU; or run on the CPU")
+        raise DeviceError(
+            "there is no NVIDIA driver, the GPU backend needs one",
+            hint="`nvidia-smi` must list a GPU; or run on the CPU",
+        )
     if driver // 1000 < built // 1000:
-        raise DeviceError(f"the NVIDIA driver knows CUDA {version_text(driver)}, this cupy is built for CUDA {version_text(built)}",
-                          hint=f"update the driver, or install the cupy for CUDA {driver // 1000} (cupy-cuda{driver // 1000}x)")
+        raise DeviceError(
+            f"the NVIDIA driver knows CUDA {version_text(driver)}, this cupy is built for CUDA {version_text(built)}",
+            hint=f"update the driver, or install the cupy for CUDA {driver // 1000} (cupy-cuda{driver // 1000}x)",
+        )
     count = device_count(cupy)
     if count == 0:
-        raise DeviceError("the NVIDIA driver sees no GPU", hint="look at CUDA_VISIBLE_DEVICES and `nvidia-smi`; or run on the CPU")
+        raise DeviceError(
+            "the NVIDIA driver sees no GPU", hint="look at CUDA_VISIBLE_DEVICES and `nvidia-smi`; or run on the CPU"
+        )
     if not 0 <= number < count:
         there = "GPU 0 alone" if count == 1 else f"the GPUs 0 to {count - 1}"
         raise DeviceError(f"there is no GPU {number}, this computer has {there}", hint="device numbers start at 0")
@@ -93,8 +102,9 @@ class DeviceMemory:
         try:
             return self._cupy.zeros(count, dtype)
         except self._cupy.cuda.memory.OutOfMemoryError as error:
-            free, total = self._cupy.cuda.runtime.memGetInfo()
-            wanted = count * np.dtype(dtype).itemsize
+            free, total = (size / 2**30 for size in self._cupy.cuda.runtime.memGetInfo())
+            wanted = count * np.dtype(dtype).itemsize / 2**20
             raise DeviceError(
-                f"GPU {self._device} has no memory for {wanted / 2**20:.1f} MiB more: {free / 2**30:.1f} of {total / 2**30:.1f} GiB are free",
-                hint="use a smaller batch_size, or end other programs that use this GPU") from error
+                f"GPU {self._device} has no memory for {wanted:.1f} MiB more: {free:.1f} of {total:.1f} GiB are free",
+                hint="use a smaller batch_size, or end other programs that use this GPU",
+            ) from error

@@ -56,8 +56,10 @@ def module(file: str, real: np.dtype[Any], device: int) -> Any:
         compiled = cupy.RawModule(code=(FOLDER / file).read_text(), options=options(real))
         compiled.compile()
     except cupy.cuda.compiler.CompileException as error:
-        raise DeviceError(f"{file} does not compile for this GPU: {error}",
-                          hint="the cupy and CUDA versions must fit each other: cupy-cuda13x needs CUDA 13") from error
+        raise DeviceError(
+            f"{file} does not compile for this GPU: {error}",
+            hint="the cupy and CUDA versions must fit each other: cupy-cuda13x needs CUDA 13",
+        ) from error
     return compiled
 
 

@@ -18,19 +18,47 @@ class CupyLinearOps(LinearOps):
         (m, k), n, batch = a.shape[-2:], b.shape[-1], c.shape[0] if c.ndim == 3 else 1
         tiles = -(-m // TILE) * -(-n // TILE) * batch
         if tiles:
-            self.kernels.launch("matmul.cu", "matmul", min(tiles, 2**31 - 1), a, b, c, batch, m, n, k,
-                                *steps(a), *steps(b), *steps(c), acc is not None, dtype=c.dtype)
+            self.kernels.launch(
+                "matmul.cu",
+                "matmul",
+                min(tiles, 2**31 - 1),
+                a,
+                b,
+                c,
+                batch,
+                m,
+                n,
+                k,
+                *steps(a),
+                *steps(b),
+                *steps(c),
+                acc is not None,
+                dtype=c.dtype,
+            )
 
     def add_bias(self, y, b, axis=1):
         if y.size:
-            inner = math.prod(y.shape[axis + 1:])
-            self.kernels.launch("bias.cu", "add_bias", blocks(y.size), y, b, y.size, y.shape[axis], inner, dtype=y.dtype)
+            inner = math.prod(y.shape[axis + 1 :])
+            self.kernels.launch(
+                "bias.cu", "add_bias", blocks(y.size), y, b, y.size, y.shape[axis], inner, dtype=y.dtype
+            )
 
     def bias_gradient(self, dy, acc, axis=1):
-        outer, channels, inner = math.prod(dy.shape[:axis]), dy.shape[axis], math.prod(dy.shape[axis + 1:])
+        outer, channels, inner = math.prod(dy.shape[:axis]), dy.shape[axis], math.prod(dy.shape[axis + 1 :])
         width = 32 if inner == 1 else 1  # neighbouring channels of one block
         if channels:
-            self.kernels.launch("bias.cu", "bias_gradient", -(-channels // width), dy, acc, outer, channels, inner, width, dtype=dy.dtype)
+            self.kernels.launch(
+                "bias.cu",
+                "bias_gradient",
+                -(-channels // width),
+                dy,
+                acc,
+                outer,
+                channels,
+                inner,
+                width,
+                dtype=dy.dtype,
+            )
 
 
 def steps(x):

@@ -1,0 +1,134 @@
+"""Builds kernel files for the CPU and stands in for `Kernels`, so that the CuPy ops run on NumPy arrays."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from layerforge.backends import get_backend
+from layerforge.backends.cupy import CupyOps
+from layerforge.backends.cupy.kernels import FOLDER, REALS, THREADS, typed
+from layerforge.backends.numpy import NumpyOps
+from layerforge.core.errors import DeviceError
+
+SHIM = Path(__file__).with_name("cpu_shim.h")
+WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-sign-compare")
+
+
+def kernel_names(file: str) -> list[str]:
+    """The kernels of a file, in its order."""
+    return re.findall(
+        r'extern "C" __global__ void\s+(?:__launch_bounds__\(\w+\)\s+)?(\w+)\(', (FOLDER / file).read_text("utf-8")
+    )
+
+
+@functools.cache
+def library(file: str, real: np.dtype[Any]) -> ctypes.CDLL:
+    """The file as a shared library with a function run_NAME(grid, block, addresses) for each kernel."""
+    lines = [f'#include "{SHIM}"', f'#include "{FOLDER / file}"', *(f"KERNEL({name})" for name in kernel_names(file))]
+    with tempfile.TemporaryDirectory() as folder:
+        source, built = Path(folder, "kernels.cpp"), Path(folder, "kernels.so")
+        source.write_text("\n".join(lines) + "\n", "utf-8")
+        made = subprocess.run(
+            [
+                "g++",
+                "-std=c++17",
+                "-O1",
+                "-shared",
+                "-fPIC",
+                *WARNINGS,
+                f"-DREAL={REALS[real]}",
+                f"-I{FOLDER}",
+                "-o",
+                built,
+                source,
+            ],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert made.returncode == 0, made.stderr
+        return ctypes.CDLL(str(built))
+
+
+class CpuKernels:
+    """`launch` as the GPU's `Kernels` has it, on NumPy arrays; in few blocks, so that kernels must take several steps."""
+
+    most_blocks = 3
+
+    def launch(self, file: str, kernel: str, grid: int, *arguments: Any, dtype: Any = np.float32) -> None:
+        real = np.dtype(dtype)
+        assert 1 <= grid < 2**31
+        held = [self._holder(typed(a, real)) for a in arguments]
+        addresses = (ctypes.c_void_p * len(held))(*(a.ctypes.data for a in held))
+        getattr(library(file, real), f"run_{kernel}")(
+            ctypes.c_uint(min(grid, self.most_blocks)), ctypes.c_uint(THREADS), addresses
+        )
+
+    @staticmethod
+    def _holder(value: Any) -> np.ndarray:
+        """An array whose first bytes are the argument: an array's address, or the scalar itself."""
+        if isinstance(value, np.ndarray):
+            return np.array(value.ctypes.data, np.uint64)
+        assert isinstance(value, np.generic), f"a kernel cannot take {value!r}"
+        return np.array(value)
+
+
+def gpu_ops() -> CupyOps:
+    """The ops of GPU 0; skips where there is none."""
+    try:
+        return get_backend("cupy").ops
+    except DeviceError as error:
+        pytest.skip(f"no GPU: {error.message}")
+
+
+class Both:
+    """The NumPy ops, and the CuPy ops on the CPU or the GPU, fed with the same host arrays.
+
+    `compare("softmax", x, out=np.empty_like(x))` runs both and compares every array that was given.
+    """
+
+    numpy = NumpyOps()
+
+    def __init__(self, ops: Any, real: Any) -> None:
+        self.ops, self.real = ops, np.dtype(real)
+
+    def draw(self, rng: np.random.Generator, *shape: int) -> np.ndarray:
+        return rng.standard_normal(shape).astype(self.real)
+
+    def on_device(self, value: Any) -> Any:
+        return self.ops.xp.array(value) if isinstance(value, np.ndarray) else value
+
+    def on_host(self, value: Any) -> np.ndarray:
+        return value.get() if hasattr(value, "get") else value
+
+    def compare(self, method: str, *arguments: Any, rtol: float | None = None, **named: Any) -> None:
+        device = [self.on_device(a) for a in arguments], {name: self.on_device(a) for name, a in named.items()}
+        getattr(self.numpy, method)(*arguments, **named)
+        getattr(self.ops, method)(*device[0], **device[1])
+        rtol = (1e-4 if self.real == np.float32 else 1e-11) if rtol is None else rtol
+        for want, got in zip([*arguments, *named.values()], [*device[0], *device[1].values()]):
+            if isinstance(want, np.ndarray):
+                np.testing.assert_allclose(
+                    self.on_host(got), want, rtol=rtol, atol=rtol * max(1.0, np.abs(want).max(initial=0))
+                )
+
+
+@pytest.fixture(params=["cpu-float32", "cpu-float64", "gpu-float32", "gpu-float64"])
+def both(request: pytest.FixtureRequest) -> Both:
+    """Each comparison runs with the kernels built for the CPU, and on a GPU where there is one."""
+    place, real = request.param.split("-")
+    if place == "gpu":
+        return Both(gpu_ops(), real)
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not installed: kernels cannot be built for the CPU")
+    return Both(CupyOps(np, CpuKernels()), real)

@@ -1,0 +1,181 @@
+"""Finding a device: one clear message for everything that may be missing; and device memory as a representation."""
+
+import contextlib
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from layerforge.backends import get_backend
+from layerforge.backends.cupy import device
+from layerforge.core.errors import DeviceError
+from layerforge.core.storage import HOST, Storage
+
+
+class RuntimeFault(RuntimeError):
+    pass
+
+
+class OutOfMemory(MemoryError):
+    pass
+
+
+class FakeArray(np.ndarray):
+    """An array that remembers which copies were made."""
+
+    def get(self, stream=None, out=None):
+        out[...] = self
+        stream.log.append("get")
+
+    def set(self, values, stream=None):
+        self[...] = values
+        stream.log.append("set")
+
+
+class FakeStream(contextlib.nullcontext):
+    def __init__(self, non_blocking=False):
+        super().__init__()
+        self.log = []
+
+    def use(self):
+        self.log.append("use")
+
+    def synchronize(self):
+        self.log.append("synchronize")
+
+
+class FakeDevice(contextlib.nullcontext):
+    def __init__(self, number):
+        super().__init__()
+
+    def use(self):
+        pass
+
+
+def fake_cupy(driver=13000, built=13020, devices=1, memory=1 << 20):
+    """A cupy that sees this driver, these devices and this much memory."""
+
+    def count():
+        if devices == 0:
+            raise RuntimeFault("no device")
+        return devices
+
+    def zeros(n, dtype):
+        if n * np.dtype(dtype).itemsize > memory:
+            raise OutOfMemory
+        return np.zeros(n, dtype).view(FakeArray)
+
+    runtime = types.SimpleNamespace(
+        CUDARuntimeError=RuntimeFault,
+        driverGetVersion=lambda: driver,
+        runtimeGetVersion=lambda: built,
+        getDeviceCount=count,
+        memGetInfo=lambda: (memory, 2 * memory),
+    )
+    cuda = types.SimpleNamespace(
+        runtime=runtime,
+        Device=FakeDevice,
+        Stream=FakeStream,
+        memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemory),
+    )
+    return types.SimpleNamespace(cuda=cuda, zeros=zeros, __spec__=types.SimpleNamespace())
+
+
+@pytest.fixture
+def install(monkeypatch):
+    """Puts a fake cupy into its place, or takes cupy away."""
+
+    def put(module):
+        monkeypatch.setitem(sys.modules, "cupy", module)
+        monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: None if module is None else object())
+
+    return put
+
+
+def message(number=0):
+    with pytest.raises(DeviceError) as caught:
+        get_backend("cupy", number)
+    assert caught.value.hint
+    return caught.value.message
+
+
+def test_missing_cupy_is_said(install):
+    install(None)
+    assert message() == "cupy is not installed, the GPU backend needs it"
+
+
+def test_broken_cupy_is_said_with_its_reason(install, monkeypatch):
+    install(fake_cupy())
+
+    def broken(name):
+        raise ImportError("libnvrtc.so.13: cannot open shared object file\nand much more")
+
+    monkeypatch.setattr(device.importlib, "import_module", broken)
+    assert message() == "cupy is installed but cannot be loaded: libnvrtc.so.13: cannot open shared object file"
+
+
+def test_missing_driver_is_said(install):
+    install(fake_cupy(driver=0))
+    assert message() == "there is no NVIDIA driver, the GPU backend needs one"
+
+
+def test_driver_of_another_cuda_major_is_said_with_both_versions(install):
+    install(fake_cupy(driver=12040))
+    assert message() == "the NVIDIA driver knows CUDA 12.4, this cupy is built for CUDA 13.2"
+
+
+def test_newer_driver_is_fine(install):
+    install(fake_cupy(driver=14000))
+    assert get_backend("cupy").device == "cuda:0"
+
+
+def test_driver_without_devices_is_said(install):
+    install(fake_cupy(devices=0))
+    assert message() == "the NVIDIA driver sees no GPU"
+
+
+@pytest.mark.parametrize(
+    "number, devices, there", [(1, 1, "GPU 0 alone"), (4, 4, "the GPUs 0 to 3"), (-1, 2, "the GPUs 0 to 1")]
+)
+def test_device_number_that_is_not_there_is_said(install, number, devices, there):
+    install(fake_cupy(devices=devices))
+    assert message(number) == f"there is no GPU {number}, this computer has {there}"
+
+
+def test_backend_works_on_its_own_stream(install):
+    install(fake_cupy(devices=2))
+    backend = get_backend("cupy", 1)
+    assert (backend.name, backend.device, backend.xp) == ("cupy", "cuda:1", sys.modules["cupy"])
+    assert backend.ops.xp is backend.xp and backend.ops.kernels.stream is backend.stream
+    backend.synchronize()
+    assert backend.stream.log == ["use", "synchronize"]
+
+
+def test_values_travel_to_the_device_and_back(install):
+    install(fake_cupy())
+    backend = get_backend("cupy")
+    storage = Storage(4, initial=lambda: np.arange(4))
+    on_device = storage.array(backend.representation)
+    assert isinstance(on_device, FakeArray) and on_device.tolist() == [0, 1, 2, 3]
+    on_device += 1
+    storage.wrote(backend.representation)
+    assert storage.array(HOST).tolist() == [1, 2, 3, 4]
+    assert backend.stream.log == ["use", "set", "synchronize", "get"]
+
+
+def test_full_memory_is_said_with_what_was_wanted(install):
+    install(fake_cupy(memory=2**30))
+    with pytest.raises(DeviceError, match=r"GPU 0 has no memory for 4096\.0 MiB more: 1\.0 of 2\.0 GiB are free"):
+        get_backend("cupy").representation.zeros(2**30, np.dtype(np.float32))
+
+
+def test_real_cupy_gives_a_backend_or_a_device_error():
+    try:
+        backend = get_backend("cupy")
+    except DeviceError as error:
+        assert error.hint
+        return
+    values = Storage(3, initial=lambda: np.arange(3))
+    assert values.array(backend.representation).get().tolist() == [0, 1, 2]
+    backend.synchronize()
