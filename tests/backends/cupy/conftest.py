@@ -61,7 +61,7 @@ def library(file: str, real: np.dtype[Any]) -> ctypes.CDLL:
 
 
 class CpuKernels:
-    """`launch` as the GPU's `Kernels` has it, on NumPy arrays; in few blocks, so that kernels must take several steps."""
+    """`launch` as the GPU's `Kernels` has it, on NumPy arrays, in few blocks so that kernels take several steps."""
 
     most_blocks = 3
 
