@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from layerforge.backends.numpy.channels import NumpyChannelOps
 from layerforge.backends.numpy.convolution import NumpyConvolutionOps
 from layerforge.backends.numpy.linear import NumpyLinearOps
 from layerforge.backends.numpy.lrn import NumpyLrnOps
@@ -17,6 +18,7 @@ from layerforge.core.storage import HOST
 
 
 class NumpyOps(
+    NumpyChannelOps,
     NumpyConvolutionOps,
     NumpyLinearOps,
     NumpyLrnOps,

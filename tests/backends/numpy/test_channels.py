@@ -1,0 +1,33 @@
+"""Sums over all axes but one."""
+
+import numpy as np
+
+from layerforge.backends import get_backend
+
+OPS = get_backend("numpy").ops
+
+
+def test_channel_sum_overwrites_out_and_adds_to_acc():
+    x = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    out, acc = np.full(3, 9, np.float32), np.ones(3, np.float32)
+    OPS.channel_sum(x, out=out)
+    OPS.channel_sum(x, acc=acc)
+    np.testing.assert_array_equal(out, x.sum(axis=(0, 2)))
+    np.testing.assert_array_equal(acc, out + 1)
+
+
+def test_channel_dot_sums_products():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 2, 3, 4)).astype(np.float32)
+    out = np.zeros(3)
+    OPS.channel_dot(a, b, out=out)
+    np.testing.assert_allclose(out, (a.astype(np.float64) * b).sum(axis=(0, 2)), rtol=1e-12)
+
+
+def test_sums_of_many_small_values_are_exact_in_double():
+    x = np.full((1, 1, 1 << 20), 0.1, np.float32)
+    total, squares = np.zeros(1), np.zeros(1)
+    OPS.channel_sum(x, out=total)
+    OPS.channel_dot(x, x, out=squares)
+    np.testing.assert_allclose(total, np.float64(np.float32(0.1)) * x.size, rtol=1e-12)
+    np.testing.assert_allclose(squares, np.float64(np.float32(0.1)) ** 2 * x.size, rtol=1e-12)
