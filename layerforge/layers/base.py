@@ -121,6 +121,12 @@ class Layer:
         """Memory of this layer from forward to backward: a mask, a saved statistic. Declare in reshape."""
         return self.workspace.kept(shape, self.dtype if dtype is None else dtype)
 
+    def constant(self, values: np.ndarray) -> View:
+        """Fixed numbers on the layer's backend: read them as `.data`. They move there when first read."""
+        blob = Blob(values.shape, self.dtype, f"{self.name}.constant")
+        blob.data.initial = lambda: values
+        return View(blob, self.backend.representation)
+
     def require(self, condition: bool, message: str, *, hint: str | None = None, field: str = "") -> None:
         """Raises LayerError with this layer's place and name unless the condition holds."""
         if not condition:
