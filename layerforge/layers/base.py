@@ -96,8 +96,9 @@ class Layer:
 
     def backward(self, top: Sequence[View], propagate_down: Sequence[bool], bottom: Sequence[View]) -> None:
         """Overwrites `diff` of every bottom[i] with propagate_down[i], adds to `diff` of blobs[i] with needs_gradient[i]."""
-        raise LayerError(f"{self.definition} has no gradient", where=self.definition.where,
-                         hint="set propagate_down: false for the layers that read it, or remove the loss below it")
+        if any(propagate_down):
+            raise LayerError(f"{self.definition} has no gradient", where=self.definition.where,
+                             hint="set propagate_down: false for the layers that read it, or remove the loss below it")
 
     def add_blob(self, shape: Sequence[int], filler: FillerParams | None = None) -> View:
         """A learned parameter; its first value is made by the filler (zeros without) when it is first read."""

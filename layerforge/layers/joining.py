@@ -22,15 +22,21 @@ class Concat(Layer):
     bottoms = (1, None)
 
     def setup(self, bottom, top):
-        self.require(not (self.params.has("axis") and self.params.has("concat_dim")), "axis and concat_dim are both set",
-                     hint="concat_dim is the old name: keep axis", field="concat_dim")
+        self.require(
+            not (self.params.has("axis") and self.params.has("concat_dim")),
+            "axis and concat_dim are both set",
+            hint="concat_dim is the old name: keep axis",
+            field="concat_dim",
+        )
 
     def reshape(self, bottom, top):
         p, shape = self.params, bottom[0].shape
         name = "concat_dim" if p.has("concat_dim") else "axis"
         self.along = along = self.axis(getattr(p, name), len(shape), field=name)
         for i, x in enumerate(bottom):
-            same = x.ndim == len(shape) and x.shape[:along] == shape[:along] and x.shape[along + 1 :] == shape[along + 1 :]
+            same = (
+                x.ndim == len(shape) and x.shape[:along] == shape[:along] and x.shape[along + 1 :] == shape[along + 1 :]
+            )
             self.require(same, f"bottom[{i}] is {x.shape}, bottom[0] is {shape}: they may differ in axis {along} only")
         sizes = [x.shape[along] for x in bottom]
         self.parts = _parts(sizes, along)
@@ -50,7 +56,9 @@ class Concat(Layer):
 
 class SliceParams(Params, message="slice_param"):
     axis: int = field(int, 1, doc="the axis that is cut; negative counts from the end")
-    slice_point: tuple[int, ...] = field(int, repeated=True, at_least=1, doc="where to cut, rising; without: into equal parts")
+    slice_point: tuple[int, ...] = field(
+        int, repeated=True, at_least=1, doc="where to cut, rising; without: into equal parts"
+    )
     slice_dim: int = field(int, 1, at_least=0, doc="the old name of axis")
 
 
@@ -66,12 +74,21 @@ class Slice(Layer):
 
     def setup(self, bottom, top):
         p = self.params
-        self.require(not (p.has("axis") and p.has("slice_dim")), "axis and slice_dim are both set",
-                     hint="slice_dim is the old name: keep axis", field="slice_dim")
+        self.require(
+            not (p.has("axis") and p.has("slice_dim")),
+            "axis and slice_dim are both set",
+            hint="slice_dim is the old name: keep axis",
+            field="slice_dim",
+        )
         cuts = p.slice_point
-        self.require(not cuts or len(cuts) == len(top) - 1, f"{len(cuts)} slice_point for {len(top)} tops, must be {len(top) - 1}",
-                     field="slice_point")
-        self.require(all(a < b for a, b in zip(cuts, cuts[1:])), f"slice_point: {list(cuts)}, must rise", field="slice_point")
+        self.require(
+            not cuts or len(cuts) == len(top) - 1,
+            f"{len(cuts)} slice_point for {len(top)} tops, must be {len(top) - 1}",
+            field="slice_point",
+        )
+        self.require(
+            all(a < b for a, b in zip(cuts, cuts[1:])), f"slice_point: {list(cuts)}, must rise", field="slice_point"
+        )
 
     def reshape(self, bottom, top):
         p, shape = self.params, bottom[0].shape
@@ -79,12 +96,18 @@ class Slice(Layer):
         along = self.axis(getattr(p, name), len(shape), field=name)
         size = shape[along]
         if p.slice_point:
-            self.require(p.slice_point[-1] < size, f"slice_point: {p.slice_point[-1]}, but axis {along} of bottom[0] has {size}",
-                         field="slice_point")
+            self.require(
+                p.slice_point[-1] < size,
+                f"slice_point: {p.slice_point[-1]}, but axis {along} of bottom[0] has {size}",
+                field="slice_point",
+            )
             cuts = [0, *p.slice_point, size]
         else:
-            self.require(size % len(top) == 0, f"axis {along} of bottom[0] has {size}, which {len(top)} tops do not divide",
-                         hint="add slice_point")
+            self.require(
+                size % len(top) == 0,
+                f"axis {along} of bottom[0] has {size}, which {len(top)} tops do not divide",
+                hint="add slice_point",
+            )
             cuts = [i * size // len(top) for i in range(len(top) + 1)]
         sizes = [b - a for a, b in zip(cuts, cuts[1:])]
         self.parts = _parts(sizes, along)

@@ -13,13 +13,16 @@ SMALLEST = float(np.finfo(np.float32).tiny)  # Caffe's FLT_MIN: the least probab
 
 
 class SoftmaxWithLossParams(SoftmaxParams, message="softmax_param"):
-    loss: LossParams = field(LossParams, LossParams(), beside=True, doc="what is ignored, and what the loss is divided by")
+    loss: LossParams = field(
+        LossParams, LossParams(), beside=True, doc="what is ignored, and what the loss is divided by"
+    )
 
 
 class SoftmaxWithLoss(Loss):
     """L = -Σ w[l] log softmax(x)[l] / n      dx[c] = w[l] (softmax(x)[c] - [c = l]) / n      along `axis`
 
-    n is the number of items that count unless loss_param says otherwise; w is 1, or class_weighting with weight_by_label_freqs.
+    n is the number of items that count unless loss_param says otherwise; w is 1, or class_weighting where
+    weight_by_label_freqs is set.
 
     bottom[0]  x (*outer, C, *inner)
     bottom[1]  l, one label per item (outer · inner), cut to whole numbers
@@ -41,8 +44,10 @@ class SoftmaxWithLoss(Loss):
         axis, p = self.axis(self.params.axis, bottom[0].ndim), self.params.loss
         outer, classes, inner = self.view = (bottom[0].count(0, axis), bottom[0].shape[axis], bottom[0].count(axis + 1))
         weights = p.class_weighting
-        self.require(self.class_weights is None or len(weights) == classes,
-                     f"class_weighting has {len(weights)} values for {classes} classes")
+        self.require(
+            self.class_weights is None or len(weights) == classes,
+            f"class_weighting has {len(weights)} values for {classes} classes",
+        )
         self.labels = Labels(self, bottom[1], classes, outer, inner, p.ignore_label)
         self.divisor = Divisor(self, p.mode(), outer, outer * inner, p.ignore_label is not None)
         self.probability = self.kept(self.view) if len(top) < 2 else None
@@ -132,7 +137,10 @@ class HingeLoss(Loss):
         return out
 
     def forward(self, bottom, top):
-        excess, total = self.margins(bottom[0].data.reshape(self.rows), self.labels.read(), self.excess.data), self.total.data
+        excess, total = (
+            self.margins(bottom[0].data.reshape(self.rows), self.labels.read(), self.excess.data),
+            self.total.data,
+        )
         flat = excess.reshape(1, -1)
         if self.params.norm == "L1":
             self.ops.row_sum(flat, out=total)

@@ -15,7 +15,9 @@ class LossParams(Params, message="loss_param"):
 
     ignore_label: int | None = field(int, doc="items with this label count neither in the loss nor in the gradient")
     normalization: str = field(
-        str, "VALID", choices=("FULL", "VALID", "BATCH_SIZE", "NONE"),
+        str,
+        "VALID",
+        choices=("FULL", "VALID", "BATCH_SIZE", "NONE"),
         doc="what the loss is divided by: all items, those not ignored, the batch size, 1",
     )
     normalize: bool = field(bool, False, doc="the old form of normalization: true is VALID, false is BATCH_SIZE")
@@ -34,11 +36,14 @@ class LossParams(Params, message="loss_param"):
 class Labels:
     """The labels of (outer, inner) items as checked int32 indexes. Make one in a layer's reshape."""
 
-    def __init__(self, layer: Layer, bottom: View, classes: int, outer: int, inner: int, ignore: int | None = None) -> None:
+    def __init__(
+        self, layer: Layer, bottom: View, classes: int, outer: int, inner: int, ignore: int | None = None
+    ) -> None:
         self.layer, self.bottom, self.classes, self.ignore = layer, bottom, classes, ignore
         layer.require(
-            bottom.count() == outer * inner, f"bottom[1] has {bottom.count()} labels for {outer * inner} predictions",
-            hint="one label for each place outside the axis of the classes: N·H·W labels for scores of shape (N, C, H, W)",
+            bottom.count() == outer * inner,
+            f"bottom[1] has {bottom.count()} labels for {outer * inner} predictions",
+            hint="one label per place outside the axis of the classes: N·H·W labels for scores of shape (N, C, H, W)",
         )
         self.shape = (outer, inner)
         self.buffer = layer.kept(self.shape, np.int32)
@@ -52,8 +57,11 @@ class Labels:
         bad = self.layer.ops.to_index(values, self.classes, out=index, ignore=self.ignore)
         if bad is not None:
             got = float(values.reshape(-1)[bad])
-            self.layer.require(False, f"label {got:g} at position {bad}, but there are {self.classes} classes (0 to {self.classes - 1})",
-                               hint="correct the labels, the number of outputs below, or set ignore_label")
+            self.layer.require(
+                False,
+                f"label {got:g} at position {bad}, but there are {self.classes} classes (0 to {self.classes - 1})",
+                hint="correct the labels, the number of outputs below, or set ignore_label",
+            )
         return index
 
     @property

@@ -1,4 +1,4 @@
-"""Losses over values: EuclideanLoss, SigmoidCrossEntropyLoss, ContrastiveLoss, SmoothL1Loss; and what all losses share."""
+"""Losses over values (EuclideanLoss, SigmoidCrossEntropyLoss, ContrastiveLoss, SmoothL1Loss); what all losses share."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ class Loss(Layer):
         self.require(bottom[0].ndim > 0, "bottom[0] has no axes, its first must be the batch")
         for i, other in enumerate(bottom[1:], 1):
             if i in self.batched:
-                self.require(other.ndim > 0 and other.shape[0] == bottom[0].shape[0],
-                             f"bottom[0] is {bottom[0].shape}, bottom[{i}] is {other.shape}: the first axes must agree")
+                self.require(
+                    other.ndim > 0 and other.shape[0] == bottom[0].shape[0],
+                    f"bottom[0] is {bottom[0].shape}, bottom[{i}] is {other.shape}: the first axes must agree",
+                )
         top[0].reshape(())
 
     batched = (1,)  # the bottoms, besides the first, whose first axis is the batch
@@ -31,8 +33,11 @@ class Loss(Layer):
     def refuse_gradients(self, propagate_down):
         """Raises LayerError when a gradient is asked for a label, weight or matrix."""
         for i in self.no_gradient:
-            self.require(not (i < len(propagate_down) and propagate_down[i]), f"bottom[{i}] cannot get a gradient",
-                         hint="remove propagate_down: true, or the parameters below this bottom")
+            self.require(
+                not (i < len(propagate_down) and propagate_down[i]),
+                f"bottom[{i}] cannot get a gradient",
+                hint="remove propagate_down: true, or the parameters below this bottom",
+            )
 
 
 class EuclideanLoss(Loss):
@@ -48,8 +53,10 @@ class EuclideanLoss(Loss):
 
     def reshape(self, bottom, top):
         super().reshape(bottom, top)
-        self.require(bottom[0].count() == bottom[1].count(), f"bottom[0] is {bottom[0].shape}, bottom[1] is {bottom[1].shape}: "
-                     "they need equally many values")
+        self.require(
+            bottom[0].count() == bottom[1].count(),
+            f"bottom[0] is {bottom[0].shape}, bottom[1] is {bottom[1].shape}: they need equally many values",
+        )
         self.difference = self.scratch((bottom[0].count(),))
         self.total, self.ratio = self.scratch((1,), np.float64), self.scratch((), self.dtype)
 
@@ -68,7 +75,9 @@ class EuclideanLoss(Loss):
 
 
 class SigmoidCrossEntropyParams(Params):
-    loss: LossParams = field(LossParams, LossParams(), beside=True, doc="what is ignored, and what the loss is divided by")
+    loss: LossParams = field(
+        LossParams, LossParams(), beside=True, doc="what is ignored, and what the loss is divided by"
+    )
 
 
 class SigmoidCrossEntropyLoss(Loss):
@@ -86,11 +95,15 @@ class SigmoidCrossEntropyLoss(Loss):
     def reshape(self, bottom, top):
         super().reshape(bottom, top)
         count, self.ignore = bottom[0].count(), self.params.loss.ignore_label
-        self.require(count == bottom[1].count(), f"bottom[0] is {bottom[0].shape}, bottom[1] is {bottom[1].shape}: "
-                     "they need equally many values")
+        self.require(
+            count == bottom[1].count(),
+            f"bottom[0] is {bottom[0].shape}, bottom[1] is {bottom[1].shape}: they need equally many values",
+        )
         self.first, self.second = self.scratch((count,)), self.scratch((count,))
         self.flags, self.total = self.scratch((count,), bool), self.scratch((), np.float64)
-        self.divisor = Divisor(self, self.params.loss.mode("BATCH_SIZE"), bottom[0].shape[0], count, self.ignore is not None)
+        self.divisor = Divisor(
+            self, self.params.loss.mode("BATCH_SIZE"), bottom[0].shape[0], count, self.ignore is not None
+        )
 
     def valid(self, t, work):
         """The flags of the targets that count; None when all do."""
@@ -133,13 +146,16 @@ class SigmoidCrossEntropyLoss(Loss):
 
 class ContrastiveLossParams(Params, message="contrastive_loss_param"):
     margin: float = field(float, 1.0, doc="dissimilar pairs at least this far apart cost nothing")
-    legacy_version: bool = field(bool, False, doc="the margin is held against the squared distance, without a square around it")
+    legacy_version: bool = field(
+        bool, False, doc="the margin is held against the squared distance, without a square around it"
+    )
 
 
 class ContrastiveLoss(Loss):
     """L = Σ (s d² + (1 - s) max(0, margin - d)²) / 2N      d = |a - b|
 
-    da = (a - b) / N for similar pairs, -(margin - d) / (d + 1e-4) (a - b) / N for dissimilar ones within the margin; db = -da.
+    da = (a - b) / N for similar pairs, -(margin - d) / (d + 1e-4) (a - b) / N for dissimilar ones within the margin,
+    db = -da.
     The legacy form has max(0, margin - d²) and its gradient -(a - b) / N.
 
     bottom[0], bottom[1]  a, b (N, C)      further axes must be 1
@@ -156,8 +172,12 @@ class ContrastiveLoss(Loss):
         super().reshape(bottom, top)
         n = bottom[0].shape[0]
         for i in (0, 1):
-            self.require(bottom[i].count() == bottom[i].count(0, 2), f"bottom[{i}] is {bottom[i].shape}, must be (N, C)")
-        self.require(bottom[0].count() == bottom[1].count(), f"bottom[0] is {bottom[0].shape}, bottom[1] is {bottom[1].shape}")
+            self.require(
+                bottom[i].count() == bottom[i].count(0, 2), f"bottom[{i}] is {bottom[i].shape}, must be (N, C)"
+            )
+        self.require(
+            bottom[0].count() == bottom[1].count(), f"bottom[0] is {bottom[0].shape}, bottom[1] is {bottom[1].shape}"
+        )
         self.require(bottom[2].count() == n, f"bottom[2] is {bottom[2].shape}, must hold one flag per pair ({n})")
         self.pairs = (n, bottom[0].count(1))  # (N, C)
         self.difference, self.ratio = self.scratch(self.pairs), self.scratch((), self.dtype)
@@ -215,7 +235,9 @@ class SmoothL1LossParams(Params, message="smooth_l1_loss_param"):
 
 
 class SmoothL1Loss(Loss):
-    """L = Σ v f(w (a - b)) / N      f(d) = σ² d² / 2 where |d| < 1/σ², else |d| - 1/2σ²      da = v f'(w (a - b)) / N = -db
+    """L = Σ v f(w (a - b)) / N      f(d) = σ² d² / 2 where |d| < 1/σ², else |d| - 1/2σ²
+
+    da = v f'(w (a - b)) / N = -db
 
     bottom[0], bottom[1]  a, b (N, *)
     bottom[2]  w, inside weights like a, optional
@@ -233,8 +255,10 @@ class SmoothL1Loss(Loss):
     def reshape(self, bottom, top):
         super().reshape(bottom, top)
         for i, other in enumerate(bottom[1:], 1):
-            self.require(other.count() == bottom[0].count(),
-                         f"bottom[0] is {bottom[0].shape}, bottom[{i}] is {other.shape}: they need equally many values")
+            self.require(
+                other.count() == bottom[0].count(),
+                f"bottom[0] is {bottom[0].shape}, bottom[{i}] is {other.shape}: they need equally many values",
+            )
         count = bottom[0].count()
         self.difference, self.work = self.scratch((count,)), self.scratch((count,))
         self.total, self.ratio = self.scratch((), np.float64), self.scratch((), self.dtype)

@@ -38,7 +38,11 @@ class Accuracy(Layer):
         self.labels = Labels(self, bottom[1], classes, outer, inner, p.ignore_label)
         items = (outer, inner)
         self.score, self.better = self.scratch(items), self.scratch(self.view, bool)
-        self.rank, self.hit, self.valid = self.scratch(items, np.int32), self.scratch(items, bool), self.scratch(items, bool)
+        self.rank, self.hit, self.valid = (
+            self.scratch(items, np.int32),
+            self.scratch(items, bool),
+            self.scratch(items, bool),
+        )
         self.hits, self.items = self.scratch((), np.float64), self.scratch((), np.float64)
         top[0].reshape(())
         if len(top) > 1:

@@ -7,7 +7,9 @@ from layerforge.netdef.params import Params, field
 
 
 class PermuteParams(Params, message="permute_param"):
-    order: tuple[int, ...] = field(int, repeated=True, at_least=0, doc="the axes in their new order; those not named follow in their old one")
+    order: tuple[int, ...] = field(
+        int, repeated=True, at_least=0, doc="the axes in their new order; those not named follow in their old one"
+    )
 
 
 class Permute(Layer):
@@ -24,7 +26,9 @@ class Permute(Layer):
     def reshape(self, bottom, top):
         order, ndim = self.params.order, bottom[0].ndim
         self.require(len(set(order)) == len(order), f"order: {list(order)} names an axis twice", field="order")
-        self.require(all(i < ndim for i in order), f"order: {list(order)}, but bottom[0] has {ndim} axes", field="order")
+        self.require(
+            all(i < ndim for i in order), f"order: {list(order)}, but bottom[0] has {ndim} axes", field="order"
+        )
         self.order = (*order, *(i for i in range(ndim) if i not in order))
         self.inverse = tuple(self.order.index(i) for i in range(ndim))
         top[0].reshape([bottom[0].shape[i] for i in self.order])
@@ -55,7 +59,11 @@ class ShuffleChannel(Layer):
     def reshape(self, bottom, top):
         shape, groups = bottom[0].shape, self.params.group
         self.require(len(shape) > 1, f"bottom[0] is {shape}, must have channels")
-        self.require(shape[1] % groups == 0, f"bottom[0] has {shape[1]} channels, which group: {groups} does not divide", field="group")
+        self.require(
+            shape[1] % groups == 0,
+            f"bottom[0] has {shape[1]} channels, which group: {groups} does not divide",
+            field="group",
+        )
         self.dealt = (shape[0], groups, shape[1] // groups, bottom[0].count(2))  # (N, G, C/G, K)
         self.collected = (shape[0], shape[1] // groups, groups, bottom[0].count(2))  # (N, C/G, G, K)
         top[0].reshape(shape)

@@ -50,7 +50,7 @@ class Pointwise(Layer):
 
     def derivative(self, x: Array, y: Array, dy: Array, dx: Array) -> None:
         """Writes dx = dy · f'(x); dx may be dy. In place, x is y unless the layer keeps its input."""
-        super().backward((), (), ())  # raises: no gradient
+        super().backward((), (True,), ())  # raises: no gradient
 
 
 def choose(xp: Any, where: Array, a: Array, b: Array, out: Array) -> None:

@@ -9,7 +9,12 @@ from layerforge.netdef.params import Params, field
 
 
 class ReductionParams(Params, message="reduction_param"):
-    operation: str = field(str, "SUM", choices=("SUM", "ASUM", "SUMSQ", "MEAN"), doc="of the values, their magnitudes, their squares; or the mean")
+    operation: str = field(
+        str,
+        "SUM",
+        choices=("SUM", "ASUM", "SUMSQ", "MEAN"),
+        doc="of the values, their magnitudes, their squares; or the mean",
+    )
     axis: int = field(int, 0, doc="the first axis that is summed over, with all behind it")
     coeff: float = field(float, 1.0, doc="multiplies the result")
 

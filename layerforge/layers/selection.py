@@ -25,6 +25,7 @@ class ArgMax(Layer):
     """
 
     type, Params = "ArgMax", ArgMaxParams
+    no_gradient = (0,)
 
     def reshape(self, bottom, top):
         p, shape = self.params, bottom[0].shape
@@ -76,7 +77,9 @@ class BatchReindex(Layer):
         n, wanted, index = bottom[0].shape[0], bottom[1].data, self.index.data
         bad = self.ops.to_index(wanted, n, out=index)
         if bad is not None:
-            self.require(False, f"bottom[1] asks for item {float(wanted[bad]):g} (at position {bad}), the batch has {n}")
+            self.require(
+                False, f"bottom[1] asks for item {float(wanted[bad]):g} (at position {bad}), the batch has {n}"
+            )
         if index.size:
             self.ops.take_rows(bottom[0].data.reshape(n, -1), index, out=top[0].data.reshape(index.size, -1))
 
@@ -102,9 +105,16 @@ class Filter(Layer):
     dynamic = True
     captured, uncaptured_reason = False, "the number of rows depends on values"
 
+    @property
+    def no_gradient(self):
+        return (len(self.definition.bottoms) - 1,)
+
     def setup(self, bottom, top):
-        self.require(len(top) == len(bottom) - 1, f"{len(bottom)} bottoms need {len(bottom) - 1} tops, got {len(top)}",
-                     hint="the last bottom is the selector")
+        self.require(
+            len(top) == len(bottom) - 1,
+            f"{len(bottom)} bottoms need {len(bottom) - 1} tops, got {len(top)}",
+            hint="the last bottom is the selector",
+        )
 
     def reshape(self, bottom, top):
         selector = bottom[-1]
@@ -133,4 +143,6 @@ class Filter(Layer):
                 dx = x.diff
                 dx.fill(0)
                 if len(self.rows):
-                    self.ops.add_rows(y.diff.reshape(len(self.rows), -1), self.index.data, acc=dx.reshape(dx.shape[0], -1))
+                    self.ops.add_rows(
+                        y.diff.reshape(len(self.rows), -1), self.index.data, acc=dx.reshape(dx.shape[0], -1)
+                    )

@@ -38,14 +38,16 @@ class Flatten(Layer):
         pass
 
 
-class ShapeParams(Params):
-    """A shape, as prototxts write it."""
+class NewShape(Params):
+    """A shape with 0 and -1 as placeholders."""
 
     dim: tuple[int, ...] = field(int, repeated=True, at_least=-1, doc="the sizes, outermost first")
 
 
 class ReshapeParams(Params, message="reshape_param"):
-    shape: ShapeParams = field(ShapeParams, ShapeParams(), doc="the new sizes; 0 keeps the size at its place, one -1 takes what is left")
+    shape: NewShape = field(
+        NewShape, NewShape(), doc="the new sizes; 0 keeps the size at its place, one -1 takes what is left"
+    )
     axis: int = field(int, 0, doc="the first axis that is replaced; negative counts from one past the last")
     num_axes: int = field(int, -1, at_least=-1, doc="how many axes are replaced; -1: all from axis on")
 
@@ -67,20 +69,31 @@ class Reshape(Layer):
         p, old = self.params, bottom[0].shape
         first = self.axis(p.axis, len(old), extra=1)
         end = len(old) if p.num_axes == -1 else first + p.num_axes
-        self.require(end <= len(old), f"axis: {p.axis} and num_axes: {p.num_axes} go beyond the {len(old)} axes of bottom[0]",
-                     field="num_axes")
+        self.require(
+            end <= len(old),
+            f"axis: {p.axis} and num_axes: {p.num_axes} go beyond the {len(old)} axes of bottom[0]",
+            field="num_axes",
+        )
         for i, n in enumerate(p.shape.dim):
-            self.require(n != 0 or first + i < len(old), f"shape holds a 0 for axis {first + i}, bottom[0] has {len(old)} axes",
-                         field="shape")
+            self.require(
+                n != 0 or first + i < len(old),
+                f"shape holds a 0 for axis {first + i}, bottom[0] has {len(old)} axes",
+                field="shape",
+            )
         new = [old[first + i] if n == 0 else n for i, n in enumerate(p.shape.dim)]
         if -1 in new:
             hole = new.index(-1)
             replaced, known = math.prod(old[first:end]), math.prod(n for n in new if n != -1)
-            self.require(known > 0 and replaced % known == 0,
-                         f"the {replaced} values of {old[first:end]} cannot be divided into rows of {known}", field="shape")
+            self.require(
+                known > 0 and replaced % known == 0,
+                f"the {replaced} values of {old[first:end]} cannot be divided into rows of {known}",
+                field="shape",
+            )
             new[hole] = replaced // known
         shape = (*old[:first], *new, *old[end:])
-        self.require(math.prod(shape) == math.prod(old), f"bottom[0] is {old}, which does not fit into {shape}", field="shape")
+        self.require(
+            math.prod(shape) == math.prod(old), f"bottom[0] is {old}, which does not fit into {shape}", field="shape"
+        )
         top[0].reshape(shape)
         top[0].share(bottom[0])
 
@@ -104,7 +117,11 @@ class Split(Layer):
 
     def reshape(self, bottom, top):
         for y in top:
-            self.require(y.blob is not bottom[0].blob, "a top cannot be the bottom itself", hint="give the tops names of their own")
+            self.require(
+                y.blob is not bottom[0].blob,
+                "a top cannot be the bottom itself",
+                hint="give the tops names of their own",
+            )
             y.reshape(bottom[0].shape)
             y.blob.share_data(bottom[0].blob)
 

@@ -8,7 +8,12 @@ from layerforge.netdef.params import Params, field
 
 class SoftmaxParams(Params, message="softmax_param"):
     axis: int = field(int, 1, doc="the axis of the classes; negative counts from the end")
-    engine: str = field(str, "DEFAULT", choices=("DEFAULT", "CAFFE", "CUDNN", "ONEDNN"), doc="who computes it; CAFFE: the layer's own maths")
+    engine: str = field(
+        str,
+        "DEFAULT",
+        choices=("DEFAULT", "CAFFE", "CUDNN", "ONEDNN"),
+        doc="who computes it; CAFFE: the layer's own maths",
+    )
 
 
 class Softmax(Layer):

@@ -47,7 +47,7 @@ def check_gradient(
         weights[1:] = [np.zeros_like(w) for w in weights[1:]]  # further tops of a loss carry no gradient
     grads = made.backward(weights)
     checked = range(len(inputs)) if check_bottoms is None else check_bottoms
-    targets = [(f"bottom[{i}]", inputs[i], grads[i]) for i in checked if i not in layer.no_gradient]
+    targets = [(f"bottom[{i}]", inputs[i], grads[i]) for i in checked if i not in made.layer.no_gradient]
     if not made.layer.updates_blobs:
         targets += [(f"blobs[{i}]", p, g) for i, (p, g) in enumerate(zip(made.parameters(), made.gradients()))]
     assert targets, f"{layer.type}: nothing to check"

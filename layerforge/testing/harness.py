@@ -57,7 +57,7 @@ class Rig:
             params=layer_fields(layer.Params, case or {}), phase=phase,
         )
         self.layer = layer(definition, backend=backend or get_backend(), rng=Random(seed), phase=phase, dtype=dtype, folder=folder)
-        wanted = [i not in layer.no_gradient for i in range(len(inputs))]
+        wanted = [i not in self.layer.no_gradient for i in range(len(inputs))]
         self.step = LayerStep(0, self.layer, self.bottoms, self.tops, wanted)
         if run_setup:
             self.step.setup()

@@ -14,7 +14,9 @@ class NumpyReductionOps(ReductionOps):
         total = np.einsum("nd,nd->n", a[:, whole:], b[:, whole:]).astype(np.float64)
         if whole:
             blocks = (n, whole // BLOCK, BLOCK)
-            total += np.einsum("nmd,nmd->nm", a[:, :whole].reshape(blocks), b[:, :whole].reshape(blocks)).sum(axis=1, dtype=np.float64)
+            total += np.einsum("nmd,nmd->nm", a[:, :whole].reshape(blocks), b[:, :whole].reshape(blocks)).sum(
+                axis=1, dtype=np.float64
+            )
         out[...] = total
 
     def row_sum(self, a, *, out):

@@ -32,7 +32,7 @@ class NumpyScatterOps(ScatterOps):
 
     def add_rows(self, values, index, *, acc):
         order = np.argsort(index, kind="stable")
-        order = order[np.searchsorted(index, 0, sorter=order):]  # skipped ones come first
+        order = order[np.searchsorted(index, 0, sorter=order) :]  # skipped ones come first
         if order.size == 0:
             return
         ordered = index[order]

@@ -14,6 +14,10 @@ class NumpySoftmaxOps(SoftmaxOps):
         out /= out.sum(axis=1, keepdims=True)
 
     def softmax_gradient(self, y, dy, *, out):
-        dot = np.einsum("nck,nck->nk", dy, y) if y.shape[2] > 1 else np.einsum("nc,nc->n", dy[:, :, 0], y[:, :, 0])[:, None]
+        dot = (
+            np.einsum("nck,nck->nk", dy, y)
+            if y.shape[2] > 1
+            else np.einsum("nc,nc->n", dy[:, :, 0], y[:, :, 0])[:, None]
+        )
         np.subtract(dy, dot[:, None], out=out)
         out *= y

@@ -17,7 +17,9 @@ class ReductionOps:
         raise NotImplementedError
 
     def top_k(self, x: Array, *, index: Array, values: Array, smallest: bool = False) -> None:
-        """The k largest of each column, largest first, of equal ones the larger index first; or the smallest, then the smaller index.
+        """The k largest of each column, largest first, of equal ones the larger index first; or the k smallest.
+
+        The smallest come smallest first, of equal ones the smaller index first.
 
         x (outer, C, inner)      index (outer, k, inner) int32   values (outer, k, inner)
         """

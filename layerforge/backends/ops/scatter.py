@@ -13,8 +13,8 @@ class ScatterOps:
     def to_index(self, values: Array, size: int, *, out: Array, ignore: int | None = None) -> int | None:
         """out = values cut towards zero; SKIPPED where that is `ignore`.
 
-        Returns the flat position of the first value outside 0 … size-1 that is not ignored. A backend that would have to
-        wait for its device returns None always.
+        Returns the flat position of the first value outside 0 … size-1 that is not ignored. A backend that would have
+        to wait for its device returns None always.
         """
         raise NotImplementedError
 
