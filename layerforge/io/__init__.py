@@ -1,0 +1,1 @@
+"""Weights, solver states and mean files: between the files of Caffe and what a net holds."""

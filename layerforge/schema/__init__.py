@@ -1,0 +1,1 @@
+"""Caffe's texts and files: reading, upgrading, converting, writing. No protobuf object leaves this room."""
