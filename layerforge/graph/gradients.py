@@ -35,7 +35,7 @@ def plan_gradients(graph: Graph, layers: Sequence[Layer], force_backward: bool =
         for i, layer in enumerate(layers):
             runs[i] = True
             bottoms[i] = [want or k not in layer.no_gradient for k, want in enumerate(bottoms[i])]
-            parameters[i] = [True] * len(parameters[i])
+            parameters[i] = [k not in layer.fixed for k in range(len(parameters[i]))]
     return Gradients(tuple(runs), tuple(map(tuple, bottoms)), tuple(map(tuple, parameters)), weights)
 
 
@@ -46,7 +46,7 @@ def _upwards(graph: Graph, layers: Sequence[Layer]) -> tuple[list[bool], list[li
     for node, layer in zip(graph.nodes, layers):
         said = node.definition.propagate_down
         bottoms.append([said[k] if said else blob_needs[b] for k, b in enumerate(node.bottoms)])
-        parameters.append([lr_mult(node.definition, k) != 0 for k in range(len(layer.blobs))])
+        parameters.append([k not in layer.fixed and lr_mult(node.definition, k) != 0 for k in range(len(layer.blobs))])
         runs.append(any(bottoms[-1]) or any(parameters[-1]))
         for top in node.tops:
             blob_needs[top] = blob_needs[top] or runs[-1]

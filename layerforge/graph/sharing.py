@@ -50,7 +50,8 @@ def share_parameters(graph: Graph, layers: Sequence[Layer]) -> tuple[Learnable, 
                 continue
             if spec.name:
                 owner_of[spec.name] = len(found)
-            found.append(Learnable(view.blob, f"{node.definition.name}.{k}", index, _or_one(spec.lr_mult), _or_one(spec.decay_mult), spec))
+            lr, decay = (0.0, 0.0) if k in layer.fixed else (_or_one(spec.lr_mult), _or_one(spec.decay_mult))
+            found.append(Learnable(view.blob, f"{node.definition.name}.{k}", index, lr, decay, spec))
     return tuple(found)
 
 

@@ -44,6 +44,7 @@ class Layer:
       ops, xp     the backend's kernels and its array module
       rng         random streams of this layer: `self.rng.stream("mask")`
       blobs       the learned parameters, as views
+      fixed       indices of blobs that no solver moves, whatever lr_mult says: statistics that forward keeps
     """
 
     type: ClassVar[str] = ""
@@ -79,6 +80,7 @@ class Layer:
         self.backend, self.ops, self.xp = backend, backend.ops, backend.xp
         self.rng, self.dtype, self.folder = rng, np.dtype(dtype), folder
         self.blobs: list[View] = []
+        self.fixed: set[int] = set()
         self.needs_gradient: list[bool] = []  # per parameter; the net sets it from lr_mult and force_backward
         self.workspace = workspace or Workspace(backend.representation)
         self._scratch_end = 0
@@ -100,8 +102,11 @@ class Layer:
             raise LayerError(f"{self.definition} has no gradient", where=self.definition.where,
                              hint="set propagate_down: false for the layers that read it, or remove the loss below it")
 
-    def add_blob(self, shape: Sequence[int], filler: FillerParams | None = None) -> View:
-        """A learned parameter; its first value is made by the filler (zeros without) when it is first read."""
+    def add_blob(self, shape: Sequence[int], filler: FillerParams | None = None, *, fixed: bool = False) -> View:
+        """A learned parameter; its first value is made by the filler (zeros without) when it is first read.
+
+        fixed  a statistic that forward keeps: no gradient, and no solver moves it
+        """
         index = len(self.blobs)
         blob = Blob(shape, self.dtype, f"{self.name}.{index}")
         stream = self.rng.stream(f"filler{index}")
@@ -110,7 +115,9 @@ class Layer:
         blob.data.initial = lambda: fill(filler, blob.shape, stream.at(0))
         view = View(blob, self.backend.representation)
         self.blobs.append(view)
-        self.needs_gradient.append(True)
+        self.needs_gradient.append(not fixed)
+        if fixed:
+            self.fixed.add(index)
         return view
 
     def scratch(self, shape: Sequence[int], dtype: Any = None) -> Buffer:

@@ -48,8 +48,9 @@ def check_gradient(
     grads = made.backward(weights)
     checked = range(len(inputs)) if check_bottoms is None else check_bottoms
     targets = [(f"bottom[{i}]", inputs[i], grads[i]) for i in checked if i not in made.layer.no_gradient]
-    if not made.layer.updates_blobs:
-        targets += [(f"blobs[{i}]", p, g) for i, (p, g) in enumerate(zip(made.parameters(), made.gradients()))]
+    perturbed = frozen if made.layer.updates_blobs else made.parameters()
+    learned = [i for i in range(len(perturbed)) if i not in made.layer.fixed]
+    targets += [(f"blobs[{i}]", perturbed[i], made.gradients()[i]) for i in learned]
     assert targets, f"{layer.type}: nothing to check"
 
     def objective() -> float:
@@ -60,8 +61,6 @@ def check_gradient(
         for k in rng.permutation(flat.size)[:points]:
             start = flat[k]
             flat[k] = start + step
-            if what.startswith("blobs"):
-                frozen[int(what[6:-1])].reshape(-1)[k] = flat[k]
             high = objective()
             flat[k] = start - step
             low = objective()
@@ -76,5 +75,5 @@ def _set_parameters(made: Rig, parameters: Sequence[np.ndarray] | None, rng: np.
     for i, p in enumerate(made.parameters()):
         if parameters is not None:
             p[...] = parameters[i]
-        elif not made.layer.updates_blobs:
+        elif i not in made.layer.fixed:
             p[...] = rng.standard_normal(p.shape) * 0.5

@@ -71,8 +71,8 @@ class LayerTest:
     def _rig(self, case: dict[str, Any], inputs: list[np.ndarray], **more: Any) -> Rig:
         rig = Rig(self.layer, case, inputs, phase=self.phase, tops=self.tops, **more)
         rng = np.random.default_rng(11)
-        if not self.layer.updates_blobs:
-            for p in rig.parameters():
+        for i, p in enumerate(rig.parameters()):
+            if i not in rig.layer.fixed:
                 p[...] = rng.standard_normal(p.shape) * 0.5
         self.blobs = [p.astype(np.float64) for p in rig.parameters()]
         return rig
