@@ -8,6 +8,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from layerforge.core.errors import DeviceError
+
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The processor's name, with the widest vector instructions it has."""
@@ -68,21 +70,19 @@ def core_type_warning(environment: Any = os.environ) -> str | None:
 
 
 def gpus() -> tuple[list[str], str]:
-    """The names of the GPUs, and when there are none the reason."""
+    """The names of the GPUs, and when there are none the reason with its cure."""
+    from layerforge.backends.cupy.device import device_count, open_device
+
     try:
-        import cupy
-    except ImportError as error:
-        return [], f"CuPy is not installed ({error}); pip install 'layerforge[gpu]'"
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-        found = []
-        for i in range(count):
-            about = cupy.cuda.runtime.getDeviceProperties(i)
-            found.append(f"{about['name'].decode()}, {about['totalGlobalMem'] / 2**30:.0f} GiB, "
-                         f"sm_{about['major']}{about['minor']}, {about['multiProcessorCount']} multiprocessors")
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        return [], f"the CUDA driver finds none ({error})"
-    return found, "" if found else "the CUDA driver finds none"
+        cupy = open_device(0)
+    except DeviceError as error:
+        return [], f"{error.message} ({error.hint})"
+    found = []
+    for i in range(device_count(cupy)):
+        about = cupy.cuda.runtime.getDeviceProperties(i)
+        found.append(f"{about['name'].decode()}, {about['totalGlobalMem'] / 2**30:.0f} GiB, "
+                     f"sm_{about['major']}{about['minor']}, {about['multiProcessorCount']} multiprocessors")
+    return found, ""
 
 
 def versions() -> list[tuple[str, str]]:

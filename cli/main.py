@@ -15,7 +15,7 @@ import layerforge
 from layerforge.cli.flags import Command, Flag, UsageError, bind, describe, parse, usage
 from layerforge.core.errors import LayerForgeError, did_you_mean
 
-COMMANDS = ("device_query", "layers")
+COMMANDS = ("time", "device_query", "layers")
 """Each is a file of this folder that holds a `command`."""
 
 GENERAL = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from layerforge.backends import get_backend
@@ -43,25 +43,23 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def backend(gpu: str, cpu: bool = False, solver: Mapping[str, Any] | None = None) -> Any:
+def backend(gpu: str, cpu: bool = False, solver: Any = None) -> Any:
     """The backend for --gpu and --cpu, else for the solver's solver_mode and device_id, else NumPy.
 
+    solver  SolverParams, or None
     Raises DeviceError when the device is missing, UsageError for a list that makes no sense.
     """
     if cpu and gpu:
         raise UsageError("--cpu and --gpu exclude each other")
-    if cpu:
-        return get_backend("numpy")
     if gpu:
         return get_backend("cupy", _device(gpu))
-    if solver is not None and _plain(solver, "solver_mode", "") == "GPU":
-        try:
-            return get_backend("cupy", int(_plain(solver, "device_id", 0)))
-        except (DeviceError, ImportError) as error:
-            reason = error.message if isinstance(error, DeviceError) else str(error)
-            raise DeviceError(f"the solver says solver_mode: GPU, but {reason}", where=solver["solver_mode"].where,
-                              hint="add --cpu, or write solver_mode: CPU") from None
-    return get_backend("numpy")
+    if solver is None or cpu or not solver.has("solver_mode") or solver.solver_mode == "CPU":
+        return get_backend("numpy")
+    try:
+        return get_backend("cupy", solver.device_id)
+    except DeviceError as error:
+        raise DeviceError(f"the solver says solver_mode: GPU, but {error.message}", where=solver.where("solver_mode"),
+                          hint=f"{error.hint}; --cpu or solver_mode: CPU trains on the CPU") from None
 
 
 def _device(gpu: str) -> int:
@@ -71,12 +69,13 @@ def _device(gpu: str) -> int:
     if not ids or not all(part.isdigit() for part in ids):
         raise UsageError(f"--gpu takes numbers separated by commas, or all; got {gpu!r}")
     if len(ids) > 1:
-        raise DeviceError("training on several GPUs is not built in yet", hint=f"use one: --gpu {ids[0]}")
+        raise DeviceError("several GPUs at once are not built in yet", hint=f"use one: --gpu {ids[0]}")
     return int(ids[0])
 
 
-def _plain(fields: Mapping[str, Any], name: str, default: Any) -> Any:
-    return fields[name].value if name in fields else default
+def device_line(chosen: Any) -> str:
+    """What Caffe says about the device."""
+    return "Use CPU." if chosen.name == "numpy" else f"Use GPU with device ID {chosen.device}"
 
 
 @contextlib.contextmanager

@@ -1,0 +1,108 @@
+"""`layerforge time`: how long each layer takes, forward and backward; with a solver, whole training iterations."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+from layerforge.cli import options
+from layerforge.cli.flags import Command, Flag, UsageError
+from layerforge.cli.log import Log
+from layerforge.cli.report import Table, collect_tables, tables
+from layerforge.cli.timing import Timing, measure, spread
+from layerforge.core.files import replacing
+from layerforge.netdef.types import Phase
+
+
+@tables("time")
+def layer_table(timing: Timing) -> Table:
+    """A row per layer with its share of forward and backward together."""
+    whole = timing.forward_ms + timing.backward_ms or 1.0
+    body = [(layer.name, layer.type, _ms(layer.forward_ms), _ms(layer.backward_ms),
+             f"{(layer.forward_ms + layer.backward_ms) / whole:.1%}") for layer in timing.layers]
+    footer = [("all layers", "", _ms(timing.forward_ms), _ms(timing.backward_ms), "100.0%")]
+    return Table(f"{timing.net or 'net'}: mean of {timing.iterations} iterations", _COLUMNS, body, footer)
+
+
+_COLUMNS = ("layer", "type", "forward ms", "backward ms", "share")
+
+
+@tables("time")
+def totals(timing: Timing) -> Table:
+    """Whole passes and, with a solver, whole training iterations."""
+    rows = [("forward + backward", timing.iteration_ms)]
+    if timing.training_ms:
+        rows.append(("training iteration", timing.training_ms))
+    body = []
+    for label, values in rows:
+        s = spread(values)
+        rate = f"{timing.batch / s['mean'] * 1e3:,.0f}" if timing.batch else "-"
+        body.append((label, _ms(s["mean"]), _ms(s["median"]), _ms(s["min"]), _ms(s["max"]), rate))
+    if timing.training_ms:
+        body.append(("  of it update", _ms(timing.update_ms), "-", "-", "-", "-"))
+    return Table("", ("", "mean ms", "median", "least", "greatest", "images/s"), body)
+
+
+def _ms(value: float) -> str:
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def run(args: SimpleNamespace) -> int:
+    """Measures and prints."""
+    if not args.model:
+        raise UsageError("time needs --model FILE")
+    log = Log(args.log)
+    with log, options.limited(args.threads):
+        timing = _time_net(args, log)
+        _caffe_lines(log, timing)
+    print("\n\n".join(map(str, collect_tables("time", timing))))
+    if args.json:
+        with replacing(args.json) as path, open(path, "w", encoding="utf-8") as file:
+            json.dump(timing.figures(), file, indent=1)
+            file.write("\n")
+    return 0
+
+
+def _time_net(args: SimpleNamespace, log: Log) -> Timing:
+    from layerforge.net.build import build_net
+    from layerforge.schema.read import read_net
+
+    backend = options.backend(args.gpu, args.cpu)
+    log.line("caffe.cpp:400", options.device_line(backend))
+    phase = Phase[args.phase or "TRAIN"]
+    net = build_net(read_net(args.model), phase, level=args.level, stages=options.names(args.stage), backend=backend)
+    try:
+        log.line("caffe.cpp:400", "Performing Forward")
+        log.line("caffe.cpp:400", f"Initial loss: {net.forward():g}")
+        log.line("caffe.cpp:400", "Performing Backward")
+        net.backward()
+        log.line("caffe.cpp:400", "*** Benchmark begins ***")
+        log.line("caffe.cpp:400", f"Testing for {args.iterations} iterations.")
+        return measure(net, args.iterations, lambda i, ms: log.line(
+            "caffe.cpp:400", f"Iteration: {i + 1} forward-backward time: {ms:g} ms."))
+    finally:
+        net.close()
+
+
+def _caffe_lines(log: Log, timing: Timing) -> None:
+    """The lines that Caffe ends with."""
+    log.line("caffe.cpp:400", "Average time per layer: ")
+    for layer in timing.layers:
+        log.line("caffe.cpp:400", f"{layer.name:>10}\tforward: {layer.forward_ms:g} ms.")
+        log.line("caffe.cpp:400", f"{layer.name:>10}\tbackward: {layer.backward_ms:g} ms.")
+    log.line("caffe.cpp:400", f"Average Forward pass: {timing.forward_ms:g} ms.")
+    log.line("caffe.cpp:400", f"Average Backward pass: {timing.backward_ms:g} ms.")
+    mean = spread(timing.iteration_ms)["mean"]
+    log.line("caffe.cpp:400", f"Average Forward-Backward: {mean:g} ms.")
+    log.line("caffe.cpp:400", f"Total Time: {mean * timing.iterations:g} ms.")
+    log.line("caffe.cpp:400", "*** Benchmark ends ***")
+
+
+command = Command(
+    "time", "times each layer forward and backward, or whole training iterations", run,
+    (*options.CAFFE, options.CPU, options.THREADS, options.LOG,
+     Flag("json", str, "", "writes the figures to this file", "FILE")),
+    examples=(("layerforge time --model net.prototxt --iterations 20", "a table of layers, in the TRAIN phase"),
+              ("layerforge time --solver solver.prototxt --iterations 20", "training iterations with their update"),
+              ("layerforge time --model net.prototxt --phase TEST --json times.json", "figures for another program")),
+)

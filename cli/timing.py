@@ -1,0 +1,135 @@
+"""Measuring a net: each layer by hooks, whole passes and whole training iterations by the clock."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from layerforge.net.net import Net
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """Means over the iterations, in milliseconds."""
+
+    name: str
+    type: str
+    forward_ms: float
+    backward_ms: float
+
+
+@dataclass
+class Timing:
+    """What was measured.
+
+    layers         in the order of the net
+    iteration_ms   forward and backward of each iteration, the clock's reading of layers included
+    training_ms    whole training iterations, when a solver was timed
+    update_ms      the mean update within those
+    batch          samples of an iteration; 0 when the net does not say
+    """
+
+    net: str
+    iterations: int
+    layers: list[LayerTime]
+    iteration_ms: list[float]
+    training_ms: list[float] = field(default_factory=list)
+    update_ms: float = 0.0
+    batch: int = 0
+
+    @property
+    def forward_ms(self) -> float:
+        return sum(layer.forward_ms for layer in self.layers)
+
+    @property
+    def backward_ms(self) -> float:
+        return sum(layer.backward_ms for layer in self.layers)
+
+    def figures(self) -> dict[str, Any]:
+        """Everything as plain values, for other programs."""
+        figures: dict[str, Any] = {
+            "net": self.net, "iterations": self.iterations, "batch": self.batch,
+            "layers": [vars(layer) for layer in self.layers],
+            "forward_ms": self.forward_ms, "backward_ms": self.backward_ms,
+            "forward_backward_ms": spread(self.iteration_ms),
+        }
+        if self.training_ms:
+            figures["training_iteration_ms"] = spread(self.training_ms)
+            figures["update_ms"] = self.update_ms
+        return figures
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Mean, median, least and greatest."""
+    return {"mean": statistics.fmean(values), "median": statistics.median(values),
+            "min": min(values), "max": max(values)}
+
+
+class LayerClock:
+    """Adds up the time of each layer through the net's hooks. Use it as a context.
+
+    forward, backward   seconds, in the order of the layers
+    """
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+        self.forward, self.backward = [0.0] * len(net.layers), [0.0] * len(net.layers)
+        self._since = 0.0
+
+    def __enter__(self) -> LayerClock:
+        for name, hook in self._hooks().items():
+            self.net.hooks[name].append(hook)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, hook in self._hooks().items():
+            self.net.hooks[name].remove(hook)
+
+    def _hooks(self) -> dict[str, Callable[[int], None]]:
+        return {"before_forward": self._start, "after_forward": self._forward_done,
+                "before_backward": self._start, "after_backward": self._backward_done}
+
+    def _start(self, index: int) -> None:
+        self._since = time.perf_counter()
+
+    def _forward_done(self, index: int) -> None:
+        self.forward[index] += self._lap()
+
+    def _backward_done(self, index: int) -> None:
+        self.backward[index] += self._lap()
+
+    def _lap(self) -> float:
+        """Seconds since the last reading: of layers that run as one step the first takes it all."""
+        self.net.backend.synchronize()
+        now = time.perf_counter()
+        elapsed, self._since = now - self._since, now
+        return elapsed
+
+
+def measure(net: Net, iterations: int, done: Callable[[int, float], None] = lambda iteration, ms: None) -> Timing:
+    """Times `iterations` forward and backward passes after one that warms up; `done` hears of each."""
+    iteration_ms = []
+    with LayerClock(net) as clock:
+        for iteration in range(iterations):
+            started = time.perf_counter()
+            net.clear_gradients()
+            net.forward()
+            net.backward()
+            iteration_ms.append((time.perf_counter() - started) * 1e3)
+            done(iteration, iteration_ms[-1])
+    layers = [LayerTime(layer.name, layer.type, forward / iterations * 1e3, backward / iterations * 1e3)
+              for layer, forward, backward in zip(net.layers, clock.forward, clock.backward)]
+    return Timing(net.name, iterations, layers, iteration_ms, batch=batch_size(net))
+
+
+def batch_size(net: Net) -> int:
+    """Samples per iteration: the first axis of what the first source makes, 0 when there is none."""
+    for step in net.steps:
+        tops = net.graph.nodes[step.layers[0]].tops
+        if not net.graph.nodes[step.layers[0]].bottoms and tops:
+            shape = net.blob_list[tops[0]].shape
+            return shape[0] if shape else 0
+    return 0

@@ -1,0 +1,106 @@
+"""time measures layers and whole passes."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from layerforge.cli import timing
+from layerforge.cli.main import main
+from layerforge.cli.timing import LayerTime, Timing, batch_size, measure
+from layerforge.net.build import build_net
+from layerforge.netdef.types import Phase
+from layerforge.schema.read import parse_net
+
+NET = """
+name: "tiny"
+layer { name: "data" type: "DummyData" top: "data" top: "target"
+        dummy_data_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 } data_filler { type: "gaussian" } } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+        inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "target" top: "loss" }
+"""
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.prototxt").write_text(NET)
+    return "net.prototxt"
+
+
+def test_prints_a_row_per_layer_with_totals(model, capsys):
+    assert main(["time", "-model", model, "-iterations", "2"]) == 0
+    out = capsys.readouterr().out
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line and not line.startswith("-")}
+    assert list(rows)[:6] == ["tiny:", "layer", "data", "ip", "loss", "all"]
+    assert rows["ip"][0] == "InnerProduct" and rows["ip"][3].endswith("%")
+    assert "forward + backward" in out
+
+
+def test_shares_add_up_to_the_whole(model, tmp_path):
+    assert main(["time", "-model", model, "-iterations", "2", "--json", "times.json"]) == 0
+    figures = json.loads((tmp_path / "times.json").read_text())
+    assert figures["iterations"] == 2 and figures["batch"] == 4
+    assert [layer["name"] for layer in figures["layers"]] == ["data", "ip", "loss"]
+    assert sum(layer["forward_ms"] for layer in figures["layers"]) == pytest.approx(figures["forward_ms"])
+    spread = figures["forward_backward_ms"]
+    assert 0 < spread["min"] <= spread["median"] <= spread["max"]
+
+
+def test_not_on_a_terminal_the_lines_are_those_of_caffe(model, capsys):
+    main(["time", "-model", model, "-iterations", "2"])
+    texts = [line.split("] ", 1)[1] for line in capsys.readouterr().err.splitlines()]
+    assert texts[0] == "Use CPU."
+    assert texts[4:6] == ["*** Benchmark begins ***", "Testing for 2 iterations."]
+    assert [text.split(" f")[0] for text in texts if text.startswith("Iteration")] == ["Iteration: 1", "Iteration: 2"]
+    assert any(text.startswith("        ip\tforward: ") and text.endswith(" ms.") for text in texts)
+    assert texts[-1] == "*** Benchmark ends ***"
+
+
+def test_the_time_of_a_layer_is_its_own(model, monkeypatch):
+    net = build_net(parse_net(NET, "net.prototxt"), Phase.TRAIN)
+    slow = net.layers[1].forward
+    monkeypatch.setattr(net.layers[1], "forward", lambda bottom, top: (time.sleep(0.02), slow(bottom, top)))
+    measured = measure(net, 2)
+    ip = measured.layers[1]
+    assert 20 <= ip.forward_ms < 200 and ip.backward_ms < 20
+    assert measured.layers[0].forward_ms < 20
+    assert min(measured.iteration_ms) >= 20
+
+
+def test_measuring_leaves_no_hooks_behind():
+    net = build_net(parse_net(NET, "net.prototxt"), Phase.TRAIN)
+    measure(net, 1)
+    assert not any(net.hooks.values())
+
+
+def test_the_batch_is_the_first_axis_of_the_first_source():
+    assert batch_size(build_net(parse_net(NET, "net.prototxt"), Phase.TRAIN)) == 4
+
+
+def test_figures_of_training_iterations_are_there_when_a_solver_was_timed():
+    measured = Timing("n", 1, [LayerTime("a", "A", 1.0, 2.0)], [3.5], training_ms=[4.0, 5.0], update_ms=0.5)
+    figures = measured.figures()
+    assert figures["training_iteration_ms"]["mean"] == 4.5 and figures["update_ms"] == 0.5
+    assert timing.spread([1.0, 2.0, 6.0]) == {"mean": 3.0, "median": 2.0, "min": 1.0, "max": 6.0}
+
+
+def test_a_missing_file_is_a_message(tmp_path, capsys):
+    assert main(["time", "-model", str(tmp_path / "none.prototxt")]) == 1
+    assert "none.prototxt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["time"]])
+def test_either_a_model_or_a_solver_is_needed(argv, capsys):
+    assert main(argv) == 2
+    assert "--model" in capsys.readouterr().err
+
+
+def test_a_typo_in_the_net_names_place_and_cure(model, tmp_path, capsys):
+    (tmp_path / model).write_text(NET.replace("InnerProduct", "InerProduct"))
+    assert main(["time", "-model", model]) == 1
+    err = capsys.readouterr().err
+    assert "net.prototxt:5: layer 'ip' (InerProduct)" in err and "did you mean 'InnerProduct'?" in err
