@@ -1,3 +1,48 @@
-"""LayerForge trains, tests, times and applies nets described by Caffe's protobuf text files."""
+"""LayerForge trains, tests, times and applies nets described by Caffe's protobuf text files.
+
+`import layerforge as caffe` gives pycaffe's names. They live in `layerforge.pycaffe` and load when first asked for, so that the import
+itself costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
 
 __version__ = "0.1.0"
+
+_FACADE = {
+    "Net": "net", "Blob": "blob", "Layer": "layer",
+    **dict.fromkeys(("SGDSolver", "NesterovSolver", "AdaGradSolver", "RMSPropSolver", "AdaDeltaSolver", "AdamSolver", "get_solver"), "solvers"),
+    **dict.fromkeys(("TRAIN", "TEST", "set_mode_cpu", "set_mode_gpu", "set_device", "set_random_seed", "layer_type_list"), "modes"),
+}
+_FACADE_MODULES = ("proto",)
+
+
+class _Package(ModuleType):
+    """The package as a module. Two of pycaffe's modules bear the names of rooms: as attributes they are pycaffe's, while
+    `from layerforge.io.weights import …` goes to the room, because imports look into sys.modules."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _FACADE:
+            return getattr(importlib.import_module(f"layerforge.pycaffe.{_FACADE[name]}"), name)
+        if name in _FACADE_MODULES:
+            return importlib.import_module(f"layerforge.pycaffe.{name}")
+        raise AttributeError(f"module 'layerforge' has no attribute {name!r}")
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *_FACADE, *_FACADE_MODULES, "io"})
+
+    @property
+    def io(self) -> ModuleType:
+        """caffe.io"""
+        return importlib.import_module("layerforge.pycaffe.io")
+
+    @io.setter
+    def io(self, room: ModuleType) -> None:
+        """The import system puts the room here when it loads it; sys.modules keeps it."""
+
+
+sys.modules[__name__].__class__ = _Package

@@ -17,7 +17,7 @@ _plugins: dict[str, type[Layer]] = {}
 @functools.cache
 def built_in() -> Mapping[str, type[Layer]]:
     """Type name → class, of the files in this folder. Two classes that claim one name are an error."""
-    import layerforge.layers as folder
+    folder = importlib.import_module("layerforge.layers")
 
     found: dict[str, type[Layer]] = {}
     for info in pkgutil.iter_modules(folder.__path__):

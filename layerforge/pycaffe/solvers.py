@@ -1,0 +1,105 @@
+"""The solvers as pycaffe offers them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from layerforge.core.errors import PrototxtError
+from layerforge.pycaffe import modes
+from layerforge.pycaffe.net import Net
+from layerforge.schema.read import read_solver
+from layerforge.solver.loop import Solver as CoreSolver
+
+
+class Solver:
+    """A solver made from a solver prototxt. `net` and `test_nets` are live."""
+
+    _type: str | None = None
+
+    def __init__(self, solver_file: str | os.PathLike[str]) -> None:
+        definition = read_solver(os.fspath(solver_file))
+        self._solver = CoreSolver(definition, backend=modes.backend(), rng=modes.random())
+        if self._type is not None and self._solver.rule.name != self._type:
+            raise PrototxtError(f"the solver's type is {self._solver.rule.name}, not {self._type}", where=definition.where,
+                                hint=f"use get_solver, or write type: \"{self._type}\"")
+        self.net = Net.of(self._solver.net)
+        self.test_nets = [Net.of(net) for net in self._solver.test_nets]
+
+    @property
+    def iter(self) -> int:
+        return self._solver.iter
+
+    @property
+    def lr(self) -> float:
+        return self._solver.lr
+
+    @property
+    def param(self) -> Any:
+        """The solver's fields: max_iter, display, …"""
+        return self._solver.params
+
+    def step(self, iterations: int) -> None:
+        """Runs so many iterations: tests, forward, backward, update, snapshots."""
+        self._solver.step(iterations)
+
+    def solve(self, resume_file: str | None = None) -> None:
+        """Runs to max_iter, from a solver state if one is given."""
+        if resume_file:
+            self.restore(resume_file)
+        self._solver.solve()
+
+    def restore(self, state_file: str | os.PathLike[str]) -> None:
+        """Goes on from a .solverstate (binary or HDF5)."""
+        self._solver.restore(os.fspath(state_file))
+
+    def snapshot(self) -> None:
+        """Writes weights and state."""
+        self._solver.snapshot()
+
+    def share_weights(self, net: Net) -> None:
+        """Lets another net use the parameters of this solver's net."""
+        net.share_with(self.net)
+
+    def apply_update(self) -> None:
+        """Updates the parameters from their gradients."""
+        self._solver.apply_update()
+
+    def add_callback(self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]) -> None:
+        """Calls the first at the start of every iteration, the second before its update."""
+        self._solver.add_callback(on_start, on_gradients_ready)
+
+
+class SGDSolver(Solver):
+    _type = "SGD"
+
+
+class NesterovSolver(Solver):
+    _type = "Nesterov"
+
+
+class AdaGradSolver(Solver):
+    _type = "AdaGrad"
+
+
+class RMSPropSolver(Solver):
+    _type = "RMSProp"
+
+
+class AdaDeltaSolver(Solver):
+    _type = "AdaDelta"
+
+
+class AdamSolver(Solver):
+    _type = "Adam"
+
+
+_CLASSES = {cls._type: cls for cls in (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver)}
+
+
+def get_solver(solver_file: str | os.PathLike[str]) -> Solver:
+    """The solver of the type that the file names."""
+    made = Solver(solver_file)
+    made.__class__ = _CLASSES.get(made._solver.rule.name, Solver)
+    return made

@@ -1,0 +1,133 @@
+"""Storage keeps representations in agreement and allocates nothing early."""
+
+import numpy as np
+import pytest
+
+from layerforge.core.blob import Blob, View
+from layerforge.core.errors import LayerError
+from layerforge.core.storage import HOST, Storage
+from layerforge.core.workspace import Workspace
+
+
+class Reversed:
+    """A stand-in device: it keeps values in reverse order and counts conversions."""
+
+    name = "reversed"
+
+    def __init__(self):
+        self.conversions = 0
+
+    def zeros(self, count, dtype):
+        return np.zeros(count, dtype)
+
+    def to_host(self, source, target):
+        self.conversions += 1
+        target[:] = source[::-1]
+
+    def from_host(self, source, target):
+        self.conversions += 1
+        target[:] = source[::-1]
+
+
+def test_nothing_is_allocated_before_the_first_read():
+    storage = Storage(4)
+    assert not storage.allocated
+    storage.array()
+    assert storage.allocated
+
+
+def test_a_write_on_one_side_is_seen_on_the_other():
+    storage, device = Storage(3), Reversed()
+    storage.set(np.array([1, 2, 3], np.float32))
+    assert list(storage.array(device)) == [3, 2, 1]
+    storage.array(device)[0] = 9
+    storage.wrote(device)
+    assert list(storage.array(HOST)) == [1, 2, 9]
+
+
+def test_reading_twice_converts_once():
+    storage, device = Storage(3), Reversed()
+    storage.set(np.zeros(3, np.float32))
+    storage.array(device)
+    storage.array(device)
+    assert device.conversions == 1
+
+
+def test_a_claim_overwrites_without_conversion():
+    storage, device = Storage(3), Reversed()
+    storage.set(np.ones(3, np.float32))
+    storage.claim(device)[:] = 5
+    assert device.conversions == 0
+    assert list(storage.array(HOST)) == [5, 5, 5]
+
+
+def test_two_devices_agree_through_the_host():
+    storage, one, other = Storage(2), Reversed(), Reversed()
+    storage.claim(one)[:] = [1, 2]
+    assert list(storage.array(other)) == [1, 2]
+    assert list(storage.array(HOST)) == [2, 1]
+
+
+def test_the_initial_value_is_made_at_the_first_read_only():
+    made = []
+    storage = Storage(2, initial=lambda: made.append(1) or np.array([4, 5]))
+    assert not made
+    assert list(storage.array()) == [4, 5]
+    storage.array()
+    assert made == [1]
+
+
+def test_setting_a_value_skips_the_initial_one():
+    storage = Storage(2, initial=lambda: pytest.fail("filled although it was set"))
+    storage.set(np.array([1, 2], np.float32))
+    assert list(storage.array()) == [1, 2]
+
+
+def test_shrinking_and_growing_back_keeps_the_memory():
+    storage = Storage(4)
+    array = storage.array()
+    array[:] = [1, 2, 3, 4]
+    storage.resize(2)
+    storage.resize(4)
+    assert storage.array().base is array or storage.array() is array
+
+
+def test_every_write_raises_the_version():
+    storage = Storage(1)
+    seen = {storage.version}
+    for write in (lambda: storage.set(np.ones(1, np.float32)), lambda: storage.wrote(HOST), lambda: storage.claim(HOST)):
+        write()
+        seen.add(storage.version)
+    assert len(seen) == 4
+
+
+def test_a_blob_refuses_a_negative_axis():
+    with pytest.raises(LayerError, match="cannot have the shape"):
+        Blob((2, -1))
+
+
+def test_a_blob_refuses_more_values_than_caffe_counts():
+    with pytest.raises(LayerError, match="at most"):
+        Blob((65536, 65536))
+
+
+def test_sharing_makes_two_blobs_one_memory():
+    a, b = Blob((2, 3)), Blob((6,))
+    View(b).share(View(a))
+    View(a).data[...] = 7
+    assert (View(b).data == 7).all()
+
+
+def test_scratch_of_one_layer_does_not_overlap():
+    workspace = Workspace()
+    one, end = workspace.scratch((3,), np.float32, 0)
+    two, _ = workspace.scratch((5,), np.float64, end)
+    one.data[:], two.data[:] = 1, 2
+    assert (one.data == 1).all() and (two.data == 2).all()
+
+
+def test_scratch_of_two_layers_is_the_same_memory():
+    workspace = Workspace()
+    one, _ = workspace.scratch((4,), np.float32, 0)
+    two, _ = workspace.scratch((4,), np.float32, 0)
+    assert np.shares_memory(one.data, two.data)
