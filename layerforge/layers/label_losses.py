@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from layerforge.core.files import find_path
 from layerforge.layers.labels import Divisor, Labels, LossParams
 from layerforge.layers.losses import Loss
 from layerforge.layers.softmax import SoftmaxParams
 from layerforge.netdef.params import Params, field
+from layerforge.schema.blob_file import read_blob
 
 SMALLEST = float(np.finfo(np.float32).tiny)  # Caffe's FLT_MIN: the least probability a logarithm is taken of
 
@@ -201,3 +203,90 @@ class MultinomialLogisticLoss(Loss):
         self.xp.divide(self.ratio.data, picked, out=picked)
         dx.fill(0)
         self.ops.add_selected(picked, self.labels.index, acc=dx.reshape(self.view))
+
+
+class InfogainLossParams(Params, message="infogain_loss_param"):
+    source: str = field(str, "", doc="a .binaryproto file with the matrix, where no third bottom gives it")
+    axis: int = field(int, 1, doc="the axis of the classes; negative counts from the end")
+    loss: LossParams = field(
+        LossParams, LossParams(), beside=True, doc="what is ignored, and what the loss is divided by"
+    )
+
+
+class InfogainLoss(Loss):
+    """L = -Σ Σ_c H[l, c] log softmax(x)[c] / n      dx[c] = (softmax(x)[c] Σ_j H[l, j] - H[l, c]) / n      along `axis`
+
+    n is the number of items that count unless loss_param says otherwise. Probabilities count as at least 1e-20.
+
+    bottom[0]  x (*outer, C, *inner)
+    bottom[1]  l, one label per item (outer · inner), cut to whole numbers
+    bottom[2]  H (C, C), what each class gains where another is right; optional, else it is read from `source`
+    top[0]     L ()
+    top[1]     the probabilities, like x, optional
+
+    Raises LayerError for a label that is no class, DataError when the file cannot be read.
+    """
+
+    type, Params = "InfogainLoss", InfogainLossParams
+    bottoms, tops = (2, 3), (1, 2)
+    no_gradient = (1, 2)
+
+    def setup(self, bottom, top):
+        p = self.params
+        self.require(not p.loss.has("normalize"), "normalize is too old for this layer", hint="use normalization")
+        self.matrix = None
+        if len(bottom) < 3:
+            self.require(bool(p.source), "no third bottom and no source: where is the matrix?")
+            path = find_path(p.source, self.folder, what="infogain matrix", where=p.where("source"))
+            self.matrix = self.constant(read_blob(path))
+
+    def reshape(self, bottom, top):
+        super().reshape(bottom, top)
+        axis, p = self.axis(self.params.axis, bottom[0].ndim), self.params
+        outer, classes, inner = self.view = (bottom[0].count(0, axis), bottom[0].shape[axis], bottom[0].count(axis + 1))
+        matrix = self.matrix or bottom[2]
+        self.require(
+            matrix.count() == classes**2, f"the matrix is {matrix.shape}, {classes} classes need {(classes, classes)}"
+        )
+        self.labels = Labels(self, bottom[1], classes, outer, inner, p.loss.ignore_label)
+        self.divisor = Divisor(self, p.loss.mode(), outer, outer * inner, p.loss.ignore_label is not None)
+        self.probability = self.kept(self.view)
+        self.gains, self.logs = self.scratch((outer * inner, classes)), self.scratch(self.view)
+        self.sums, self.picked = self.scratch((classes,)), self.scratch((outer, inner))
+        self.valid, self.total = self.scratch((outer, inner), bool), self.scratch((), np.float64)
+        if len(top) > 1:
+            top[1].reshape(bottom[0].shape)
+
+    def gain(self, bottom, index):
+        """H, and H[l] as (outer, C, inner), 0 where ignored."""
+        outer, classes, inner = self.view
+        matrix, gains = (self.matrix or bottom[2]).data.reshape(classes, classes), self.gains.data
+        self.ops.take_rows(matrix, index.reshape(-1), out=gains)
+        return matrix, gains.reshape(outer, inner, classes).swapaxes(1, 2)
+
+    def forward(self, bottom, top):
+        xp, y, logs = self.xp, self.probability.data, self.logs.data
+        self.ops.softmax(bottom[0].data.reshape(self.view), out=y)
+        index = self.labels.read()
+        _, gains = self.gain(bottom, index)
+        xp.maximum(y, LEAST_LOG, out=logs)
+        xp.log(logs, out=logs)
+        xp.multiply(logs, gains, out=logs)
+        xp.sum(logs, dtype=np.float64, out=self.total.data)
+        xp.negative(self.total.data, out=self.total.data)
+        divisor = self.divisor.count(xp.greater_equal(index, 0, out=self.valid.data))
+        xp.divide(self.total.data, divisor, out=top[0].data)
+        if len(top) > 1:
+            xp.copyto(top[1].data.reshape(self.view), y)
+
+    def backward(self, top, propagate_down, bottom):
+        self.refuse_gradients(propagate_down)
+        if not propagate_down[0]:
+            return
+        xp, dx, index, picked = self.xp, bottom[0].diff.reshape(self.view), self.labels.index, self.picked.data
+        matrix, gains = self.gain(bottom, index)
+        xp.sum(matrix, axis=1, out=self.sums.data)
+        self.ops.select(self.sums.data.reshape(1, -1, 1), index, out=picked)
+        xp.multiply(self.probability.data, picked[:, None], out=dx)  # (outer, C, inner)
+        xp.subtract(dx, gains, out=dx)
+        xp.multiply(dx, self.divisor.scale(top[0].diff), out=dx)

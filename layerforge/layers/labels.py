@@ -36,10 +36,9 @@ class LossParams(Params, message="loss_param"):
 class Labels:
     """The labels of (outer, inner) items as checked int32 indexes. Make one in a layer's reshape."""
 
-    def __init__(
-        self, layer: Layer, bottom: View, classes: int, outer: int, inner: int, ignore: int | None = None
-    ) -> None:
-        self.layer, self.bottom, self.classes, self.ignore = layer, bottom, classes, ignore
+    def __init__(self, layer: Layer, bottom: View, classes: int, outer: int, inner: int, *ignore: int | None) -> None:
+        self.layer, self.bottom, self.classes = layer, bottom, classes
+        self.ignore, *self.more_ignored = ignore or (None,)
         layer.require(
             bottom.count() == outer * inner,
             f"bottom[1] has {bottom.count()} labels for {outer * inner} predictions",
@@ -47,6 +46,8 @@ class Labels:
         )
         self.shape = (outer, inner)
         self.buffer = layer.kept(self.shape, np.int32)
+        if self.more_ignored:
+            self.whole, self.flags = layer.kept(self.shape), layer.kept(self.shape, bool)
 
     def read(self) -> Array:
         """The indexes (outer, inner), SKIPPED where ignored.
@@ -54,6 +55,8 @@ class Labels:
         Raises LayerError naming the first label that is no class.
         """
         values, index = self.bottom.data.reshape(self.shape), self.buffer.data
+        if self.more_ignored:
+            values = self.merge_ignored(values)
         bad = self.layer.ops.to_index(values, self.classes, out=index, ignore=self.ignore)
         if bad is not None:
             got = float(values.reshape(-1)[bad])
@@ -63,6 +66,14 @@ class Labels:
                 hint="correct the labels, the number of outputs below, or set ignore_label",
             )
         return index
+
+    def merge_ignored(self, values: Array) -> Array:
+        """The labels cut to whole numbers, the first ignored one in place of the others."""
+        xp, whole = self.layer.xp, self.whole.data
+        xp.trunc(values, out=whole)
+        for label in self.more_ignored:
+            xp.copyto(whole, self.ignore, where=xp.equal(whole, label, out=self.flags.data))
+        return whole
 
     @property
     def index(self) -> Array:

@@ -5,8 +5,9 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from layerforge.core.errors import LayerError
-from layerforge.layers.label_losses import HingeLoss, MultinomialLogisticLoss, SoftmaxWithLoss
+from layerforge.core.errors import LayerError, LayerForgeError
+from layerforge.layers.label_losses import HingeLoss, InfogainLoss, MultinomialLogisticLoss, SoftmaxWithLoss
+from layerforge.schema.messages import message_class
 from layerforge.testing import LayerTest, Rig
 
 
@@ -114,3 +115,57 @@ class TestMultinomialLogisticLoss(LayerTest):
 
     def expected(self, p, labels):
         return -np.log(p[range(4), labels.astype(int)]).mean()
+
+
+class TestInfogainLoss(LayerTest):
+    layer = InfogainLoss
+    cases = [dict(), dict(loss_param=dict(ignore_label=1)), dict(loss_param=dict(normalization="BATCH_SIZE"), axis=-2)]
+
+    def inputs(self, rng):
+        return [rng.normal(size=(3, 4, 5)), rng.integers(0, 4, size=(3, 5)) + 0.5, rng.normal(size=(1, 1, 4, 4))]
+
+    def expected(self, x, labels, gains, axis=1, loss_param=MappingProxyType({})):
+        logs, index = np.log(np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)), labels.astype(int)
+        items = [(n, k) for n, k in np.ndindex(3, 5) if index[n, k] != loss_param.get("ignore_label")]
+        total = -sum(gains[0, 0, index[n, k]] @ logs[n, :, k] for n, k in items)
+        return total / (3 if "normalization" in loss_param else len(items))
+
+
+def matrix_file(path, values):
+    blob = message_class("BlobProto")(num=1, channels=1, height=3, width=3, data=values)
+    path.write_bytes(blob.SerializeToString())
+    return str(path)
+
+
+def test_infogain_loss_reads_its_matrix_from_a_file(tmp_path):
+    source = matrix_file(tmp_path / "h.binaryproto", np.eye(3).ravel())
+    x, labels = np.array([[0.5, 1, 2], [1, 0, 3]]), np.array([0.0, 2])
+    rig = Rig(InfogainLoss, dict(source=source), [x, labels], tops=2)
+    plain = Rig(SoftmaxWithLoss, {}, [x, labels], tops=2)
+    for got, want in zip(rig.forward(), plain.forward()):
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+    np.testing.assert_allclose(rig.backward([1.0])[0], plain.backward([1.0])[0], atol=1e-7)
+
+
+def test_infogain_loss_finds_its_file_beside_the_prototxt(tmp_path):
+    matrix_file(tmp_path / "h.binaryproto", np.eye(3).ravel())
+    Rig(InfogainLoss, dict(source="h.binaryproto"), [np.zeros((2, 3)), np.zeros(2)], folder=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "case, classes, said",
+    [
+        (dict(), 3, "where is the matrix"),
+        (dict(source="h.binaryproto"), 4, r"4 classes need \(4, 4\)"),
+        (dict(source="none.binaryproto"), 3, "is missing"),
+        (dict(source="broken.binaryproto"), 3, "holds no BlobProto"),
+        (dict(source="short.binaryproto"), 3, "8 values for the shape"),
+        (dict(source="h.binaryproto", loss_param=dict(normalize=True)), 3, "use normalization"),
+    ],
+)
+def test_infogain_loss_refuses(tmp_path, case, classes, said):
+    matrix_file(tmp_path / "h.binaryproto", np.eye(3).ravel())
+    matrix_file(tmp_path / "short.binaryproto", range(8))
+    (tmp_path / "broken.binaryproto").write_bytes(b"\xff" * 40)
+    with pytest.raises(LayerForgeError, match=said):
+        Rig(InfogainLoss, case, [np.zeros((2, classes)), np.zeros(2)], folder=str(tmp_path))

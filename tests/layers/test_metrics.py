@@ -1,10 +1,10 @@
-"""Accuracy."""
+"""Accuracy and SegAccuracy."""
 
 import numpy as np
 import pytest
 
 from layerforge.core.errors import LayerError
-from layerforge.layers.metrics import Accuracy
+from layerforge.layers.metrics import Accuracy, SegAccuracy
 from layerforge.testing import LayerTest, Rig
 
 
@@ -53,3 +53,31 @@ def test_top_k_beyond_the_classes_is_refused():
 def test_labels_must_fit_the_predictions():
     with pytest.raises(LayerError, match="3 labels for 1 predictions"):
         accuracy([[1.0, 0.0]], [0, 1, 1])
+
+
+class TestSegAccuracy(LayerTest):
+    layer, gradient = SegAccuracy, False
+    cases = [dict(), dict(ignore_label=[1]), dict(ignore_label=[2, 0])]
+
+    def inputs(self, rng):
+        return [rng.integers(0, 3, size=(2, 5, 4)).astype(float), rng.integers(0, 4, size=(2, 4)) + 0.5]
+
+    def expected(self, x, labels, ignore_label=()):
+        counts = np.zeros((5, 5))
+        for n, k in np.ndindex(2, 4):
+            if int(labels[n, k]) not in ignore_label:
+                counts[int(labels[n, k]), 4 - x[n, ::-1, k].argmax()] += 1
+        hits, rows, union = (
+            counts.diagonal(),
+            counts.sum(axis=1),
+            counts.sum(axis=0) + counts.sum(axis=1) - counts.diagonal(),
+        )
+        recall, overlap = hits[rows > 0] / rows[rows > 0], np.where(union == 0, 1, hits / np.maximum(union, 1))
+        return np.array([hits.sum() / counts.sum(), recall.mean(), overlap.mean()]).reshape(1, 1, 1, 3)
+
+
+@pytest.mark.parametrize("reset, want", [(True, 1), (False, 0.5)])
+def test_seg_accuracy_counts_on_without_reset(reset, want):
+    rig = Rig(SegAccuracy, dict(reset=reset), [np.array([[1.0, 0]]), np.array([1.0])])
+    assert rig.forward()[0][0, 0, 0, 0] == 0
+    assert rig.forward([np.array([[0, 1.0]]), np.array([1.0])])[0][0, 0, 0, 0] == want

@@ -31,6 +31,10 @@ class NumpyScatterOps(ScatterOps):
         out[index < 0] = 0
 
     def add_rows(self, values, index, *, acc):
+        if values.shape[1] == 1:
+            used = index >= 0
+            acc[:, 0] += np.bincount(index[used], values[used, 0], minlength=len(acc))
+            return
         order = np.argsort(index, kind="stable")
         order = order[np.searchsorted(index, 0, sorter=order) :]  # skipped ones come first
         if order.size == 0:
