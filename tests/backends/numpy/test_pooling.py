@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from layerforge.backends.numpy import NumpyOps
-from layerforge.backends.numpy import blocks
+from layerforge.backends.numpy import NumpyOps, blocks
 from layerforge.core.window import Window
 
 OPS = NumpyOps()
