@@ -1,8 +1,8 @@
 """Convolution on the host: im2col in blocks that stay in the cache, and one matrix product per block.
 
-Columns lie sample by sample (B, G, K, P) when a sample has many positions P: the product then writes into y itself. With few
-positions they lie position by position (G, K, B·P), so that the weights are read once a block and not once a sample, at the
-price of one copy of the (smaller) result. K = C/group · kernel.
+Columns lie sample by sample (B, G, K, P) when a sample has many positions P: the product then writes into y itself.
+With few positions they lie position by position (G, K, B·P), so that the weights are read once a block and not once a
+sample, at the price of one copy of the (smaller) result. K = C/group · kernel.
 """
 
 import itertools
@@ -56,8 +56,9 @@ class _Plan:
     def view(self, x):
         """What each window sees, without copying: padded x (B, C, *padded) → (B, C, *kernel, *out)."""
         w, spatial = self.window, x.strides[2:]
-        strides = (*x.strides[:2], *(s * d for s, d in zip(spatial, w.dilation)), *(s * t for s, t in zip(spatial, w.stride)))
-        return as_strided(x, (*x.shape[:2], *w.kernel, *self.outs), strides, writeable=False)
+        within, between = ((s * n for s, n in zip(spatial, steps)) for steps in (w.dilation, w.stride))
+        shape = (*x.shape[:2], *w.kernel, *self.outs)
+        return as_strided(x, shape, (*x.strides[:2], *within, *between), writeable=False)
 
     def columns(self, x, pad, col):
         """x (B, C, *in) → its columns, (B, G, K, P) or (G, K, B·P) when joined."""
@@ -91,7 +92,8 @@ class _Plan:
         if self.joined:
             col = col.transpose(1 + axes, *range(1 + axes), *range(2 + axes, 2 + 2 * axes))
         for place in itertools.product(*map(range, w.kernel)):
-            spots = (slice(k * d, k * d + s * (n - 1) + 1, s) for k, d, s, n in zip(place, w.dilation, w.stride, self.outs))
+            spread = zip(place, w.dilation, w.stride, self.outs)
+            spots = (slice(k * d, k * d + s * (n - 1) + 1, s) for k, d, s, n in spread)
             target[(..., *spots)] += col[(slice(None), slice(None), *place)]
 
 
@@ -123,8 +125,9 @@ class NumpyConvolutionOps(ConvolutionOps):
 
     def conv_data_gradient(self, dy, w, window, *, group=1, out, scratch):
         if _turns(window, out.shape[1], w.shape[0]):
-            flipped = np.flip(w.reshape(group, -1, *w.shape[1:]), range(3, 1 + w.ndim)).swapaxes(1, 2)  # (G, C/G, O/G, *k)
-            turned = np.ascontiguousarray(flipped).reshape(out.shape[1], -1, *w.shape[2:])
+            kernels = w.reshape(group, -1, *w.shape[1:])  # (G, O/G, C/G, *kernel)
+            turned = np.ascontiguousarray(np.flip(kernels, range(3, kernels.ndim)).swapaxes(1, 2))
+            turned = turned.reshape(out.shape[1], -1, *w.shape[2:])  # (C, O/G, *kernel)
             self.conv(dy, turned, _turned(window), group=group, out=out, scratch=scratch)
             return
         plan = _Plan(out.shape, w.shape[0], window, group)
@@ -172,8 +175,9 @@ class NumpyConvolutionOps(ConvolutionOps):
 
 
 def _turns(window, channels, outputs):
-    """Whether the data gradient is better a convolution of dy with the turned kernel: reading columns is cheaper than adding
-    them up, unless dy has many more channels than x."""
+    """Whether the data gradient is better a convolution of dy with the turned kernel: reading columns is cheaper than
+    adding them up, unless dy has more channels than x.
+    """
     return (
         not window.pointwise
         and all(s == 1 for s in window.stride)

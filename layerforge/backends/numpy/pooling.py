@@ -1,4 +1,4 @@
-"""Pooling on the host: first along the rows, then along the columns, so a window costs kh + kw passes and not kh · kw."""
+"""Pooling on the host: first along the rows, then along the columns: kh + kw passes for a window, not kh · kw."""
 
 import numpy as np
 
@@ -21,7 +21,8 @@ def _sizes(window, axis, size, outputs, count_padding):
     """How many values each output of an axis is divided by."""
     start = np.arange(outputs) * window.stride[axis] - window.pad[axis]
     end = np.minimum(start + window.kernel[axis], size + window.pad_end[axis])
-    return end - start if count_padding else np.minimum(end, size) - np.maximum(start, 0)
+    inside = np.minimum(end, size) - np.maximum(start, 0)
+    return np.maximum(end - start if count_padding else inside, 1)
 
 
 class NumpyPoolingOps(PoolingOps):
@@ -62,8 +63,8 @@ class NumpyPoolingOps(PoolingOps):
         return code
 
     def max_pool_gradient(self, dy, index, window, *, out):
-        size = out.shape[2] * out.shape[3]
-        dx, dy, index = out.reshape(-1, size), dy.reshape(out.shape[0] * out.shape[1], -1), index.reshape(out.shape[0] * out.shape[1], -1)
+        planes, size = out.shape[0] * out.shape[1], out.shape[2] * out.shape[3]
+        dx, dy, index = (a.reshape(planes, -1) for a in (out, dy, index))
         for part in blocks(len(dx), 2 * dx[:1].nbytes):
             target, where, value = dx[part], index[part], dy[part]
             target.fill(0)

@@ -23,21 +23,27 @@ class ConvolutionOps:
         """How many values of scratch the three methods need for x of this shape and O = outputs."""
         raise NotImplementedError
 
-    def conv(self, x: Array, w: Array, window: Window, *, group: int = 1, bias: Array = None, out: Array, scratch: Array) -> None:
+    def conv(
+        self, x: Array, w: Array, window: Window, *, group: int = 1, bias: Array = None, out: Array, scratch: Array
+    ) -> None:
         """out[n,o,p] = bias[o] + Σ_c,k w[o,c,k] x[n,c, stride p + dilation k - pad], zeros outside x.
 
         bias  (O,) or None
         """
         raise NotImplementedError
 
-    def conv_data_gradient(self, dy: Array, w: Array, window: Window, *, group: int = 1, out: Array, scratch: Array) -> None:
+    def conv_data_gradient(
+        self, dy: Array, w: Array, window: Window, *, group: int = 1, out: Array, scratch: Array
+    ) -> None:
         """out[n,c,q] = Σ_o,k w[o,c,k] dy[n,o,p] over all p, k with stride p + dilation k - pad = q; out has x's shape.
 
         With the roles of bottom and top exchanged this is the forward pass of a deconvolution.
         """
         raise NotImplementedError
 
-    def conv_weight_gradient(self, x: Array, dy: Array, window: Window, *, group: int = 1, acc: Array, scratch: Array) -> None:
+    def conv_weight_gradient(
+        self, x: Array, dy: Array, window: Window, *, group: int = 1, acc: Array, scratch: Array
+    ) -> None:
         """acc[o,c,k] += Σ_n,p dy[n,o,p] x[n,c, stride p + dilation k - pad]; acc has w's shape."""
         raise NotImplementedError
 

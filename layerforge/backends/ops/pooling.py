@@ -13,8 +13,8 @@ class PoolingOps:
     x, dx   (N, C, H, W)
     y, dy   (N, C, Ho, Wo)     the caller decides the rounding: a last window may hang over the padded plane
 
-    Window (p, q) covers the rows stride·p - pad … + kernel - 1 and the columns likewise; what lies outside the plane does
-    not take part. Dilation is 1. `index` is int32 of y's shape and holds places in the plane, h·W + w.
+    Window (p, q) covers the rows stride·p - pad … + kernel - 1 and the columns likewise; what lies outside the plane
+    takes no part. Dilation is 1. `index` is int32 of y's shape and holds places in the plane, h·W + w.
     """
 
     def max_pool(self, x: Array, window: Window, *, out: Array, index: Array = None) -> None:
@@ -31,8 +31,8 @@ class PoolingOps:
     def average_pool(self, x: Array, window: Window, *, out: Array, count_padding: bool = True) -> None:
         """out = the sum of each window ÷ its size.
 
-        count_padding  the size is that of the window cut at size + pad_end (Caffe's rule: padding counts, the overhang does
-                       not); else the number of values inside the plane
+        count_padding  the size is that of the window cut at size + pad_end (Caffe's rule: padding counts, the overhang
+                       does not); else the number of values inside the plane; never less than 1
         """
         raise NotImplementedError
 
