@@ -16,6 +16,7 @@ import numpy as np
 from layerforge.core.errors import LayerError
 from layerforge.layers.base import Layer
 from layerforge.netdef.types import Phase
+from layerforge.testing.capture import check_recordable
 from layerforge.testing.gradient import check_gradient
 from layerforge.testing.harness import Rig
 
@@ -142,6 +143,9 @@ class LayerTest:
             blob.diff.set(np.full(blob.shape, 77.0, np.float32))
         for dx in rig.backward(weights, [False] * len(inputs)):
             assert (dx == 77).all()
+
+    def test_iteration_can_be_recorded_or_says_why_not(self, case: dict[str, Any]) -> None:
+        check_recordable(self.layer, case, self._inputs(case), phase=self.phase, tops=self.tops, backward=self.gradient)
 
     def test_in_place_gives_the_same_result(self, case: dict[str, Any]) -> None:
         if not self.in_place:
