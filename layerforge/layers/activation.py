@@ -9,6 +9,9 @@ from layerforge.netdef.params import Params, field
 
 class ReLUParams(Params, message="relu_param"):
     negative_slope: float = field(float, 0.0, doc="what negative values are multiplied by; 0 cuts them off")
+    relu6: bool = field(bool, False, doc="y is at most 6 (a fork's option)")
+    maximum: float = field(float, 0.0, doc="y is at most this, if above 0 (a fork's option)")
+    minimum: float = field(float, 0.0, doc="y is at least this, unless 0 (a fork's option)")
     engine: str = engine_field()
 
 
@@ -18,32 +21,69 @@ class ReLU(Pointwise):
     bottom[0]  x, any shape
     top[0]     y, the same shape; may be bottom[0] itself
 
+    With relu6, maximum or minimum y is then clipped; where it was, the gradient is 0.
     The gradient at 0 is negative_slope. In place the sign of y counts: that of x, unless negative_slope is negative.
-    Source: Nair and Hinton 2010; Caffe's relu_layer.cpp
+    Source: Nair and Hinton 2010; Caffe's relu_layer.cpp; relu6, maximum, minimum: forks
     """
 
     type, Params = "ReLU", ReLUParams
     masks = 1
 
     def setup(self, bottom, top):
-        self.slope = self.params.negative_slope
+        p = self.params
+        self.slope = p.negative_slope
         self.work = 1 if self.slope else 0
+        upper = [6.0] * p.relu6 + [p.maximum] * (p.maximum > 0)
+        self.limits = [(self.xp.minimum, self.xp.less, u) for u in upper]
+        self.limits += [(self.xp.maximum, self.xp.greater, p.minimum)] * (p.minimum != 0)
 
     def function(self, x, y):
-        if not self.slope:
+        if self.slope:
+            other = self.xp.multiply(x, self.slope, out=self.t[0].data)
+            (self.xp.maximum if self.slope <= 1 else self.xp.minimum)(x, other, out=y)
+        else:
             self.xp.maximum(x, 0, out=y)
-            return
-        other = self.xp.multiply(x, self.slope, out=self.t[0].data)
-        (self.xp.maximum if self.slope <= 1 else self.xp.minimum)(x, other, out=y)
+        for clip, _, limit in self.limits:
+            clip(y, limit, out=y)
 
     def derivative(self, x, y, dy, dx):
-        xp, positive = self.xp, self.m[0].data
-        if not self.slope:
-            xp.greater(x, 0, out=positive)
-            xp.multiply(dy, positive, out=dx)
-            return
-        leaked = xp.multiply(dy, self.slope, out=self.t[0].data)
-        choose(xp, xp.greater(x, 0, out=positive), dy, leaked, dx)
+        xp, mask = self.xp, self.m[0].data
+        xp.greater(x, 0, out=mask)
+        if self.slope:
+            leaked = xp.multiply(dy, self.slope, out=self.t[0].data)
+            choose(xp, mask, dy, leaked, dx)
+        else:
+            xp.multiply(dy, mask, out=dx)
+        for _, inside, limit in self.limits:
+            xp.multiply(dx, inside(y, limit, out=mask), out=dx)
+
+
+class ReLU6Params(Params, message="relu6_param"):
+    threshold: float = field(float, 6.0, above=0, doc="the largest value of the output")
+
+
+class ReLU6(Pointwise):
+    """y = min(max(x, 0), threshold)
+
+    bottom[0]  x, any shape
+    top[0]     y, the same shape; may be bottom[0] itself
+
+    The gradient passes where 0 < x < threshold.
+    Source: MobileNet's forks
+    """
+
+    type, Params = "ReLU6", ReLU6Params
+    masks = 2
+
+    def function(self, x, y):
+        self.xp.maximum(x, 0, out=y)
+        self.xp.minimum(y, self.params.threshold, out=y)
+
+    def derivative(self, x, y, dy, dx):
+        inside = self.xp.greater(y, 0, out=self.m[0].data)
+        below = self.xp.less(y, self.params.threshold, out=self.m[1].data)
+        self.xp.logical_and(inside, below, out=inside)
+        self.xp.multiply(dy, inside, out=dx)
 
 
 class SigmoidParams(Params, message="sigmoid_param"):

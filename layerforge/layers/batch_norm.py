@@ -52,7 +52,7 @@ class BatchNorm(BatchStatistics):
         for i, spec in enumerate(self.definition.param[:3]):
             given = 1 if spec.lr_mult is None else spec.lr_mult
             if given != 0:
-                raise LayerError(f"{self.definition}: param {i} has lr_mult {given:g}, but it is a statistic, not learned",
+                raise LayerError(f"{self.definition}: param {i} has lr_mult {given:g}, but it is a statistic",
                                  where=spec.where or self.definition.where,
                                  hint="set lr_mult: 0 in the first three, or remove the param entries")
 

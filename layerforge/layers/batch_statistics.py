@@ -33,11 +33,15 @@ class BatchStatistics(Layer):
         self.require(len(shape) >= 2, f"bottom[0] is {shape}, at least two axes are needed")
         self.require(shape[1] == channels, f"bottom[0] has {shape[1]} channels, it had {channels} at first")
         top[0].reshape(shape)
-        self.ncl = (shape[0], channels, bottom[0].count(2))
-        self.total = shape[0] * self.ncl[2]  # values per channel
+        self.buffers((shape[0], channels, bottom[0].count(2)), batch, top[0].blob is bottom[0].blob)
+
+    def buffers(self, ncl: tuple[int, int, int], batch: bool, in_place: bool) -> None:
+        """Declares what the maths needs for x seen as (N, C, L)."""
+        self.ncl, channels = ncl, ncl[1]
+        self.total = ncl[0] * ncl[2]  # values per channel
         self.batch = batch
         self.centred = self.kept(self.ncl) if batch or self.gamma else None
-        self.t = self.scratch(self.ncl) if top[0].blob is bottom[0].blob else None
+        self.t = self.scratch(self.ncl) if in_place else None
         self.mean, self.factor, self.small = (self.kept((channels,)) for _ in range(3))
         self.sum64, self.variance, self.inverse = (self.kept((channels,), "float64") for _ in range(3))
 

@@ -7,21 +7,22 @@ from layerforge.netdef.params import Params, field
 
 
 class EltwiseParams(Params, message="eltwise_param"):
-    operation: str = field(str, "SUM", choices=("PROD", "SUM", "MAX"), doc="how the values are put together")
+    operation: str = field(str, "SUM", choices=("PROD", "SUM", "MAX", "DIV", "MIN"), doc="what is done")
     coeff: tuple[float, ...] = field(float, repeated=True, doc="a factor per bottom (SUM); 1 without")
     stable_prod_grad: bool = field(bool, True, doc="PROD's gradient multiplies the other bottoms; else it is y / x")
 
 
 class Eltwise(Layer):
-    """y = Π_k x_k   |   Σ_k coeff_k · x_k   |   max_k x_k
+    """y = Π_k x_k   |   Σ_k coeff_k · x_k   |   max_k x_k   |   x_0 / Π_k>0 x_k   |   min_k x_k
 
     bottom[k]  x_k, all of one shape, at least two
     top[0]     y, the same shape; with SUM it may be one of the bottoms
 
     MAX: of the first two bottoms a tie goes to the second, a later one must be larger. The winner gets the gradient.
+    MIN goes the same way.
     Raises LayerError for shapes that differ, for coefficients without SUM or in another number than the bottoms, and
     for work in place without SUM.
-    Source: Caffe's eltwise_layer.cpp
+    Source: Caffe's eltwise_layer.cpp; DIV and MIN: forks
     """
 
     type, Params = "Eltwise", EltwiseParams
@@ -45,15 +46,15 @@ class Eltwise(Layer):
                      hint="give the top another name")
         self.first = inside[0] if inside else 0
         top[0].reshape(shape)
-        if self.params.operation == "MAX":
+        if self.params.operation in ("MAX", "MIN"):
             index = "uint8" if len(bottom) <= 256 else "int32"
             self.winner, self.mask = self.kept(shape, index), self.scratch(shape, bool)
         elif any(c != 1 for c in self.coeff):
             self.t = self.scratch(shape)
 
     def forward(self, bottom, top):
-        combine = {"PROD": self._product, "SUM": self._sum, "MAX": self._maximum}[self.params.operation]
-        combine([x.data for x in bottom], top[0].data)
+        combine = {"PROD": self._product, "SUM": self._sum, "DIV": self._quotient}
+        combine.get(self.params.operation, self._extreme)([x.data for x in bottom], top[0].data)
 
     def _product(self, xs, y):
         self.xp.multiply(xs[0], xs[1], out=y)
@@ -67,13 +68,21 @@ class Eltwise(Layer):
             if i != self.first:
                 self.xp.add(y, x if c == 1 else self.xp.multiply(x, c, out=self.t.data), out=y)
 
-    def _maximum(self, xs, y):
+    def _quotient(self, xs, y):
+        self.xp.divide(xs[0], xs[1], out=y)
+        for x in xs[2:]:
+            self.xp.divide(y, x, out=y)
+
+    def _extreme(self, xs, y):
         xp, winner, wins = self.xp, self.winner.data, self.mask.data
-        xp.less_equal(xs[0], xs[1], out=winner)  # 1 where the second wins
-        xp.maximum(xs[0], xs[1], out=y)
+        high = self.params.operation == "MAX"
+        choose, beats = (xp.maximum, xp.greater) if high else (xp.minimum, xp.less)
+        loses = xp.less_equal if high else xp.greater_equal
+        loses(xs[0], xs[1], out=winner)  # 1 where the second wins
+        choose(xs[0], xs[1], out=y)
         for i, x in enumerate(xs[2:], 2):
-            xp.greater(x, y, out=wins)
-            xp.maximum(x, y, out=y)
+            beats(x, y, out=wins)
+            choose(x, y, out=y)
             xp.copyto(winner, i, where=wins)
 
     def backward(self, top, propagate_down, bottom):
@@ -83,10 +92,20 @@ class Eltwise(Layer):
             dx = bottom[i].diff
             if operation == "SUM":
                 xp.multiply(dy, self.coeff[i], out=dx)
-            elif operation == "MAX":
+            elif operation in ("MAX", "MIN"):
                 xp.multiply(dy, xp.equal(self.winner.data, i, out=self.mask.data), out=dx)
+            elif operation == "DIV":
+                self._quotient_gradient(i, [x.data for x in bottom], top[0].data, dy, dx)
             elif self.params.stable_prod_grad:
                 self._product([dy, *(x.data for j, x in enumerate(bottom) if j != i)], dx)
             else:
                 xp.divide(top[0].data, bottom[i].data, out=dx)
                 xp.multiply(dx, dy, out=dx)
+
+    def _quotient_gradient(self, i, xs, y, dy, dx):
+        if i == 0:
+            self._quotient([dy, *xs[1:]], dx)
+        else:  # -y / x_i
+            self.xp.multiply(dy, y, out=dx)
+            self.xp.divide(dx, xs[i], out=dx)
+            self.xp.negative(dx, out=dx)

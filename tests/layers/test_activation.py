@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from layerforge.core.errors import LayerError, PrototxtError
-from layerforge.layers.activation import BNLL, ELU, Clip, ReLU, Sigmoid, Swish, TanH
+from layerforge.layers.activation import BNLL, ELU, Clip, ReLU, ReLU6, Sigmoid, Swish, TanH
 from layerforge.testing import LayerTest, Rig
 
 
@@ -20,6 +20,27 @@ class TestReLU(LayerTest):
 
     def expected(self, x, negative_slope=0.0):
         return np.where(x > 0, x, negative_slope * x)
+
+
+class TestReLUWithLimits(LayerTest):
+    layer, in_place, kinks = ReLU, True, (0.0, 1.0, -2.0, 6.0)
+    cases = [dict(relu6=True), dict(maximum=1.0), dict(negative_slope=0.5, minimum=-1.0, maximum=1.0)]
+
+    def inputs(self, rng):
+        return [rng.normal(scale=5, size=(2, 3, 4))]
+
+    def expected(self, x, negative_slope=0.0, relu6=False, maximum=np.inf, minimum=-np.inf):
+        return np.clip(np.where(x > 0, x, negative_slope * x), minimum, 6 if relu6 else maximum)
+
+
+class TestReLU6(LayerTest):
+    layer, cases, in_place, kinks = ReLU6, [{}, dict(threshold=1.0)], True, (0.0, 1.0, 6.0)
+
+    def inputs(self, rng):
+        return [rng.normal(scale=5, size=(2, 3, 4))]
+
+    def expected(self, x, threshold=6.0):
+        return np.clip(x, 0, threshold)
 
 
 class TestSigmoid(LayerTest):

@@ -12,16 +12,18 @@ class TestEltwise(LayerTest):
     layer = Eltwise
     cases = [
         {}, dict(coeff=[0.5, -1.0, 2.0]), dict(coeff=[1.0, 1.0, 3.0]), dict(operation="MAX"),
-        dict(operation="PROD"), dict(operation="PROD", stable_prod_grad=False),
+        dict(operation="PROD"), dict(operation="PROD", stable_prod_grad=False), dict(operation="MIN"), dict(operation="DIV"),
     ]
 
     def inputs(self, rng):
-        return [rng.normal(size=(2, 3, 4)) for _ in range(3)]
+        return [rng.uniform(0.5, 2, size=(2, 3, 4)) * rng.choice([-1, 1], size=(2, 3, 4)) for _ in range(3)]
 
     def expected(self, *xs, operation="SUM", coeff=(1, 1, 1), stable_prod_grad=True):
         if operation == "SUM":
             return sum(c * x for c, x in zip(coeff, xs))
-        return np.prod(xs, axis=0) if operation == "PROD" else np.max(xs, axis=0)
+        if operation == "DIV":
+            return xs[0] / xs[1] / xs[2]
+        return {"PROD": np.prod, "MAX": np.max, "MIN": np.min}[operation](xs, axis=0)
 
 
 class TestEltwiseSumInPlace(LayerTest):
