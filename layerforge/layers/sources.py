@@ -1,0 +1,112 @@
+"""What data layers share: a source that is read ahead, its position, and errors that name the layer."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+from layerforge.core.errors import DataError
+from layerforge.core.files import find_path
+from layerforge.data.mean import read_mean
+from layerforge.data.prefetch import Prefetch, processors
+from layerforge.data.source import Position, Source
+from layerforge.data.transform import Transformer, make_transformer
+from layerforge.layers.base import Layer
+
+PREFETCH_BATCHES = 4
+
+
+class SourceLayer(Layer):
+    """top[i] = array i of the source's next batch
+
+    Subclasses say in `open` where batches come from. Threads start with the first forward. Random numbers depend on the seed and
+    the record alone, so `state`, the position of the first batch that no forward has taken yet, is all a resumed run needs.
+    """
+
+    bottoms = 0
+    arrays, captured, uncaptured_reason = "host", False, "takes its batches from the host"
+    threads = 1  # how many batches are made at once
+
+    def open(self) -> Source:
+        """The source, at its first record."""
+        raise NotImplementedError
+
+    def setup(self, bottom, top):
+        with naming(self):
+            self.source = self.open()
+            self.shapes = self.source.shapes()
+        self.position: Position = self.source.tell()
+        self._open: list[Any] = [self.source]  # and the threads, once they run
+        self.close = weakref.finalize(self, _close, self._open)  # ends the threads and gives files back, at the latest with the layer
+
+    def reshape(self, bottom, top):
+        for view, shape in zip(top, self.shapes):
+            view.reshape(shape)
+
+    def forward(self, bottom, top):
+        if len(self._open) == 1:
+            depth = getattr(self.params, "prefetch", PREFETCH_BATCHES)
+            self._open.append(Prefetch(self.source.read, self.source.make, depth, self.threads))
+        with naming(self):
+            arrays, self.position = self._open[1].get()
+        for i, (view, array) in enumerate(zip(top, arrays)):
+            if view.shape != array.shape:  # pictures of varying size
+                self.shapes[i] = array.shape
+                view.reshape(array.shape)
+            view.data[...] = array
+
+    def backward(self, top, propagate_down, bottom):
+        """There is nothing below."""
+
+    def state(self) -> dict[str, Any]:
+        """The position of the next batch not yet taken."""
+        return dict(self.position)
+
+    def load_state(self, state: Position) -> None:
+        """Goes on from a saved position; what was fetched ahead is dropped.
+
+        Raises DataError when the data is not what it was.
+        """
+        for prefetch in self._open[1:]:
+            prefetch.close()
+        del self._open[1:]
+        with naming(self):
+            self.source.seek(state)
+        self.position = self.source.tell()
+
+    def find(self, name: str, what: str, field: str) -> str:
+        """A file the parameters name: in the working folder, else beside the prototxt."""
+        return find_path(name, self.folder, what=what, where=self.params.where(field))
+
+    def transformer(self) -> Transformer:
+        """The transformer of transform_param."""
+        p = self.params.transform
+
+        def load_mean(name: str) -> Any:
+            return read_mean(find_path(name, self.folder, what="mean file", where=p.where("mean_file")))
+
+        return make_transformer(p, self.phase, self.rng.stream("transform"), load_mean, self.dtype)
+
+    def skipped(self, rand_skip: int) -> int:
+        """How many records a rand_skip leaves out at the start, by chance."""
+        return int(self.rng.stream("skip").at(0).integers(rand_skip)) if rand_skip else 0
+
+    def decoders(self) -> int:
+        """How many threads decode pictures: more would only wait for one another."""
+        return min(4, processors())
+
+
+@contextlib.contextmanager
+def naming(layer: Layer) -> Iterator[None]:
+    """Errors of the data room say which layer met them."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{layer.definition}: {error.message}", where=error.where or layer.definition.where, hint=error.hint) from error
+
+
+def _close(opened: list[Any]) -> None:
+    while opened:  # the threads before the source they read
+        opened.pop().close()
