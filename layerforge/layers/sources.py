@@ -9,11 +9,11 @@ from typing import Any
 
 from layerforge.core.errors import DataError
 from layerforge.core.files import find_path
-from layerforge.data.mean import read_mean
 from layerforge.data.prefetch import Prefetch, processors
 from layerforge.data.source import Position, Source
 from layerforge.data.transform import Transformer, make_transformer
 from layerforge.layers.base import Layer
+from layerforge.schema.blob_file import read_blob
 
 PREFETCH_BATCHES = 4
 
@@ -85,7 +85,8 @@ class SourceLayer(Layer):
         p = self.params.transform
 
         def load_mean(name: str) -> Any:
-            return read_mean(find_path(name, self.folder, what="mean file", where=p.where("mean_file")))
+            mean = read_blob(find_path(name, self.folder, what="mean file", where=p.where("mean_file")))
+            return mean.reshape((1, 1, 1, *mean.shape)[-3:]) if mean.size else mean  # (C, H, W)
 
         return make_transformer(p, self.phase, self.rng.stream("transform"), load_mean, self.dtype)
 
