@@ -1,6 +1,6 @@
 """Compiles proto/layerforge.proto into layerforge/schema/_generated/layerforge.desc. `make proto` runs it.
 
-The result is a serialized FileDescriptorProto without sources' positions: classes are made from it at import, in a pool of
+The result is a serialized FileDescriptorProto: classes are made from it at import, in a pool of
 their own, so it suits every protobuf from 5.26 on. Needs grpcio-tools.
 """
 

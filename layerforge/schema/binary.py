@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 
 from layerforge.core.errors import DataError
 from layerforge.netdef.types import Field, Fields
@@ -24,7 +24,8 @@ def parse_binary(data: bytes, message: str, file: str) -> Fields:
     try:
         return fields_of(message_class(message).FromString(data))
     except (DecodeError, ValueError) as error:
-        raise DataError(f"{file} is no binary {message}: {error}", hint="is the file whole, and of this kind?") from None
+        hint = "is the file whole, and of this kind?"
+        raise DataError(f"{file} is no binary {message}: {error}", hint=hint) from None
 
 
 def fields_of(message: Any) -> dict[str, Field]:
@@ -34,7 +35,8 @@ def fields_of(message: Any) -> dict[str, Field]:
     for field, value in message.ListFields():
         if is_layer and field.name == "blobs":
             continue
-        made[field.name] = Field(tuple(Field(_plain(field, v)) for v in value) if is_repeated(field) else _plain(field, value))
+        repeated = is_repeated(field)
+        made[field.name] = Field(tuple(Field(_plain(field, v)) for v in value) if repeated else _plain(field, value))
     return made
 
 

@@ -18,8 +18,8 @@ from layerforge.netdef.types import (
     Where,
 )
 
-_OWN = ("name", "type", "bottom", "top", "include", "exclude", "param", "loss_weight", "propagate_down", "phase", "blobs")
 _PLACED = ("name", "type", "phase", "bottom", "top", "param", "include", "exclude", "loss_weight", "propagate_down")
+_OWN = (*_PLACED, "blobs")
 
 
 def net_def(net: Fields, file: str = "", where: Where | None = None) -> NetDef:
@@ -107,8 +107,8 @@ def layer_fields(layer: LayerDef) -> dict[str, Field]:
         made["phase"] = layer.phase.name
     specs = [{"name": s.name or None, "share_mode": s.share_mode if s.share_mode != "STRICT" else None,
               "lr_mult": s.lr_mult, "decay_mult": s.decay_mult} for s in layer.param]
-    rules = {"include": layer.include, "exclude": layer.exclude}
-    lists: dict[str, list[dict[str, Any]]] = {"param": specs, **{n: [_rule_fields(r) for r in rs] for n, rs in rules.items()}}
+    include, exclude = ([_rule_fields(rule) for rule in rules] for rules in (layer.include, layer.exclude))
+    lists: dict[str, list[dict[str, Any]]] = {"param": specs, "include": include, "exclude": exclude}
     for name, messages in lists.items():
         if messages:
             made[name] = tuple(_fields({k: v for k, v in m.items() if v is not None}) for m in messages)

@@ -1,4 +1,4 @@
-"""What each message may hold: the descriptors, and the Params of plugins, as plain tables for the text reader and writer."""
+"""What each message may hold: the descriptors, and the Params of plugins, as plain tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor as D  # type: ignore[import-untyped]
+from google.protobuf.descriptor import FieldDescriptor as D
 
 from layerforge.netdef.params import Params, Spec
 from layerforge.schema.messages import descriptor, is_repeated
@@ -15,7 +15,9 @@ _INTEGERS = {
     D.TYPE_INT32: (-(2**31), 2**31 - 1), D.TYPE_INT64: (-(2**63), 2**63 - 1),
     D.TYPE_UINT32: (0, 2**32 - 1), D.TYPE_UINT64: (0, 2**64 - 1),
 }
-_SCALARS = {D.TYPE_FLOAT: "float", D.TYPE_DOUBLE: "float", D.TYPE_BOOL: "bool", D.TYPE_STRING: "string", D.TYPE_BYTES: "bytes"}
+_SCALARS = {
+    D.TYPE_FLOAT: "float", D.TYPE_DOUBLE: "float", D.TYPE_BOOL: "bool", D.TYPE_STRING: "string", D.TYPE_BYTES: "bytes",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,8 @@ def message_kind(message: str | type[Params]) -> MessageKind:
 def _make(message: str | type[Params]) -> MessageKind:
     if isinstance(message, str):
         return MessageKind(message, {f.name: _from_descriptor(f) for f in descriptor(message).fields})
-    own = {name: spec for name, spec in message.specs().items() if not spec.beside}
-    return MessageKind(message.message or message.__name__, {name: _from_spec(name, spec) for name, spec in own.items()})
+    own = {name: _from_spec(name, spec) for name, spec in message.specs().items() if not spec.beside}
+    return MessageKind(message.message or message.__name__, own)
 
 
 def _from_descriptor(field: Any) -> FieldKind:

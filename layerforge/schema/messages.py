@@ -9,7 +9,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pool, message_factory  # type: ignore[import-untyped]
+from google.protobuf import descriptor_pool, message_factory
 
 DESCRIPTOR = Path(__file__).parent / "_generated" / "layerforge.desc"
 

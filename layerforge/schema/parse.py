@@ -1,7 +1,7 @@
 """Text → one tree of (name, value, Where), checked against the schema and the Params of plugins.
 
-The grammar is protobuf's text format: `name: value`, `name { … }` or `name < … >`, lists `[a, b]`, comments, several quoted
-texts in a row, `;` or `,` between fields. Protobuf's own parser keeps no places, this one keeps one for every value.
+The grammar is protobuf's text format: `name: value`, `name { … }` or `name < … >`, lists `[a, b]`, comments, several
+quoted texts in a row, `;` or `,` between fields. Protobuf's own parser keeps no places, this one one for every value.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def parse(text: str, file: str, message: str, extra: Mapping[str, type[Params]] 
     Raises PrototxtError with the place of whatever cannot be read.
     """
     if len(text) > MAX_BYTES:
-        raise PrototxtError(f"{file} has more than {MAX_BYTES >> 20} MiB of text", hint="weights belong into a .caffemodel")
+        hint = "weights belong into a .caffemodel"
+        raise PrototxtError(f"{file} has more than {MAX_BYTES >> 20} MiB of text", hint=hint)
     return _Parser(Text(text, file), extra or {}).whole(message_kind(message))
 
 
@@ -104,7 +105,8 @@ class _Parser:
         name = self.advance().text
         field = self.known(kind, name, where)
         if not field.repeated and name in fields:
-            self.fail(f"{name} is given twice, it holds one value", where, hint=f"the first is in line {_line(fields[name])}")
+            hint = f"the first is in line {_line(fields[name])}"
+            self.fail(f"{name} is given twice, it holds one value", where, hint)
         if not self.accept(":") and field.kind != "message":
             self.fail(f"a ':' is expected after {name}, not {self.token.text}")
         for value in self.values(field, where):
@@ -182,9 +184,11 @@ class _Parser:
         if text in values:
             return text
         number = _integer(text.removeprefix("-"))
-        for name, known in values.items() if number is not None and not field.quoted else ():
-            if known == (-number if text[0] == "-" else number):
-                return name
+        if number is not None and not field.quoted:
+            number = -number if text[0] == "-" else number
+            for name, known in values.items():
+                if known == number:
+                    return name
         self.refuse(field, text, start, did_you_mean(text, values))
 
     def string(self, field: FieldKind) -> str | bytes:

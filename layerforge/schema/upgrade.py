@@ -16,8 +16,9 @@ log = logging.getLogger("layerforge")
 
 TYPES = {
     "NONE": "", "ABSVAL": "AbsVal", "ACCURACY": "Accuracy", "ARGMAX": "ArgMax", "BNLL": "BNLL", "CONCAT": "Concat",
-    "CONTRASTIVE_LOSS": "ContrastiveLoss", "CONVOLUTION": "Convolution", "DECONVOLUTION": "Deconvolution", "DATA": "Data",
-    "DROPOUT": "Dropout", "DUMMY_DATA": "DummyData", "EUCLIDEAN_LOSS": "EuclideanLoss", "ELTWISE": "Eltwise", "EXP": "Exp",
+    "CONTRASTIVE_LOSS": "ContrastiveLoss", "CONVOLUTION": "Convolution", "DECONVOLUTION": "Deconvolution",
+    "DATA": "Data", "DROPOUT": "Dropout", "DUMMY_DATA": "DummyData", "EUCLIDEAN_LOSS": "EuclideanLoss",
+    "ELTWISE": "Eltwise", "EXP": "Exp",
     "FLATTEN": "Flatten", "HDF5_DATA": "HDF5Data", "HDF5_OUTPUT": "HDF5Output", "HINGE_LOSS": "HingeLoss",
     "IM2COL": "Im2col", "IMAGE_DATA": "ImageData", "INFOGAIN_LOSS": "InfogainLoss", "INNER_PRODUCT": "InnerProduct",
     "LRN": "LRN", "MEMORY_DATA": "MemoryData", "MULTINOMIAL_LOGISTIC_LOSS": "MultinomialLogisticLoss", "MVN": "MVN",
@@ -28,8 +29,8 @@ TYPES = {
 }
 """The second format's types → today's."""
 
-SOLVER_TYPES = {"SGD": "SGD", "NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad", "RMSPROP": "RMSProp", "ADADELTA": "AdaDelta",
-                "ADAM": "Adam", "SAG": "SAG"}
+SOLVER_TYPES = {"SGD": "SGD", "NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad", "RMSPROP": "RMSProp",
+                "ADADELTA": "AdaDelta", "ADAM": "Adam", "SAG": "SAG"}
 
 _TRANSFORM = ("scale", "mean_file", "crop_size", "mirror")
 _DATA = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
@@ -67,7 +68,8 @@ def upgrade_solver(solver: Fields, file: str = "") -> Fields:
         return made
     old = made.pop("solver_type")
     if "type" in made:
-        raise PrototxtError("type and the older solver_type cannot both be given", where=old.where, hint="remove solver_type")
+        raise PrototxtError("type and the older solver_type cannot both be given", where=old.where,
+                            hint="remove solver_type")
     log.warning("%s is of an old format, upgraded while reading: solver_type is now type: %r", file or "the solver",
                 SOLVER_TYPES[old.value])
     return {**made, "type": Field(SOLVER_TYPES[old.value], old.where)}
@@ -78,7 +80,8 @@ def _all(fields: Fields, name: str) -> tuple[Field, ...]:
 
 
 def _each(net: Fields, name: str, change: Callable[[Fields], Fields]) -> Fields:
-    return {**net, name: Field(tuple(Field(change(each.value), each.where) for each in net[name].value), net[name].where)}
+    changed = tuple(Field(change(each.value), each.where) for each in net[name].value)
+    return {**net, name: Field(changed, net[name].where)}
 
 
 def _has_transform(layer: Fields) -> bool:
@@ -119,7 +122,8 @@ def _v1_layer(old: Fields) -> dict[str, Field]:
             spec[new] = value
     if specs:
         where = next(old[name].where for name in _SPECS if name in old)
-        made["param"] = Field(tuple(Field(spec, next(iter(spec.values())).where if spec else where) for spec in specs), where)
+        places = [next(iter(spec.values())).where if spec else where for spec in specs]
+        made["param"] = Field(tuple(Field(spec, place) for spec, place in zip(specs, places)), where)
     return made
 
 

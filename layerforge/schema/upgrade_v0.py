@@ -1,4 +1,7 @@
-"""The first format: layers whose parameters stand side by side, and layers of type "padding". Source: Caffe's upgrade_proto.cpp"""
+"""The first format: layers whose parameters stand side by side, and layers of type "padding".
+
+Source: Caffe's upgrade_proto.cpp
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ from layerforge.netdef.types import Field, Fields
 log = logging.getLogger("layerforge")
 
 TYPES = {
-    "accuracy": "ACCURACY", "bnll": "BNLL", "concat": "CONCAT", "conv": "CONVOLUTION", "data": "DATA", "dropout": "DROPOUT",
-    "euclidean_loss": "EUCLIDEAN_LOSS", "flatten": "FLATTEN", "hdf5_data": "HDF5_DATA", "hdf5_output": "HDF5_OUTPUT",
+    "accuracy": "ACCURACY", "bnll": "BNLL", "concat": "CONCAT", "conv": "CONVOLUTION", "data": "DATA",
+    "dropout": "DROPOUT", "euclidean_loss": "EUCLIDEAN_LOSS", "flatten": "FLATTEN", "hdf5_data": "HDF5_DATA",
+    "hdf5_output": "HDF5_OUTPUT",
     "im2col": "IM2COL", "images": "IMAGE_DATA", "infogain_loss": "INFOGAIN_LOSS", "innerproduct": "INNER_PRODUCT",
     "lrn": "LRN", "multinomial_logistic_loss": "MULTINOMIAL_LOGISTIC_LOSS", "pool": "POOLING", "relu": "RELU",
     "sigmoid": "SIGMOID", "softmax": "SOFTMAX", "softmax_loss": "SOFTMAX_LOSS", "split": "SPLIT", "tanh": "TANH",
@@ -53,8 +57,9 @@ _LISTS = {(_CONV, "pad"), (_CONV, "kernel_size"), (_CONV, "stride")}
 
 def upgrade_v0(net: Fields) -> dict[str, Field]:
     """A net of the first format in the second one. Layers that are of the second format already stay."""
-    layers = _without_padding(net["layers"].value, net)
-    return {**net, "layers": Field(tuple(Field(_layer(layer.value), layer.where) for layer in layers), net["layers"].where)}
+    layers = _without_padding(net["layers"].value)
+    upgraded = tuple(Field(_layer(layer.value), layer.where) for layer in layers)
+    return {**net, "layers": Field(upgraded, net["layers"].where)}
 
 
 def _old(layer: Field) -> Fields:
@@ -70,7 +75,7 @@ def _names(fields: Fields, name: str) -> list[str]:
     return [str(each.value) for each in fields[name].value] if name in fields else []
 
 
-def _without_padding(layers: tuple[Field, ...], net: Fields) -> list[Field]:
+def _without_padding(layers: tuple[Field, ...]) -> list[Field]:
     """Gives each padding layer's `pad` to the layers that read it, and drops it."""
     padding: dict[str, Field | None] = {}  # blob → the padding layer that makes it at this place
     kept = []
@@ -125,7 +130,8 @@ def _layer(connection: Fields) -> Fields:
 
 def _ignored(owner: str, name: str, given: Field) -> None:
     """Caffe goes on too."""
-    log.warning("%s%s: %s means nothing to this type of the first format, ignored", f"{given.where}: " if given.where else "", owner, name)
+    place = f"{given.where}: " if given.where else ""
+    log.warning("%s%s: %s means nothing to this type of the first format, ignored", place, owner, name)
 
 
 def _put(fields: dict[str, Any], message: str, name: str, value: Field) -> None:

@@ -57,7 +57,11 @@ def test_a_net_is_read_with_all_its_parts():
     assert (net.name, net.force_backward, net.debug_info) == ("n", True, True)
     assert net.state == NetState(Phase.TRAIN, 2, ("s",))
     assert (layer.name, layer.type, layer.bottoms, layer.tops) == ("c", "Convolution", ("x",), ("y",))
-    assert layer.param[0].share_mode == "PERMISSIVE" and layer.param[0].decay_mult is None and layer.param[1].decay_mult == 0
+    assert (
+        layer.param[0].share_mode == "PERMISSIVE"
+        and layer.param[0].decay_mult is None
+        and layer.param[1].decay_mult == 0
+    )
     assert layer.include[0].stages == ("a",) and layer.include[0].max_level is None
     assert (layer.phase, layer.propagate_down, layer.loss_weight) == (Phase.TRAIN, (False,), (0.5,))
     kernel = layer.params["convolution_param"].value["kernel_size"].value
@@ -66,7 +70,11 @@ def test_a_net_is_read_with_all_its_parts():
 
 def test_places_of_bottoms_and_tops_are_kept():
     layer = parse_net(TEXT, "f").layers[0]
-    assert str(layer.place("bottom[0]")) == "f:12" and str(layer.place("type")) == "f:11" and str(layer.place("nothing")) == "f:9"
+    assert (
+        str(layer.place("bottom[0]")) == "f:12"
+        and str(layer.place("type")) == "f:11"
+        and str(layer.place("nothing")) == "f:9"
+    )
 
 
 def test_a_net_is_written_as_it_was_read():

@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_stored_descriptor_is_what_the_source_compiles_to():
     pytest.importorskip("grpc_tools", reason="comparing needs grpcio-tools, which only developers have")
-    done = subprocess.run([sys.executable, ROOT / "proto" / "generate.py", "--check"], check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "proto" / "generate.py", "--check"], check=False, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -34,23 +36,48 @@ def test_nothing_is_required():
         assert message_class(message.full_name.removeprefix("layerforge."))().IsInitialized(), message.name
 
 
-@pytest.mark.parametrize("message, field, number", [
-    ("NetParameter", "layer", 100), ("NetParameter", "layers", 2), ("LayerParameter", "blobs", 7),
-    ("LayerParameter", "convolution_param", 106), ("LayerParameter", "clip_param", 148), ("LayerParameter", "swish_param", 147),
-    ("LayerParameter", "permute_param", 202), ("LayerParameter", "roi_pooling_param", 8266711),
-    ("LayerParameter", "shuffle_channel_param", 164), ("LayerParameter", "psroi_pooling_param", 10001),
-    ("LayerParameter", "relu6_param", 211), ("LayerParameter", "interp_param", 163), ("LayerParameter", "norm_param", 206),
-    ("V1LayerParameter", "blobs", 6), ("V0LayerParameter", "blobs", 50), ("SolverParameter", "weights", 42),
-    ("SolverParameter", "layer_wise_reduce", 41), ("SolverParameter", "plateau_winsize", 43), ("SolverState", "layerforge", 10000),
-    ("BlobProto", "data", 5), ("BlobProto", "raw_data", 12), ("BatchNormParameter", "scale_bias", 7),
-    ("DropoutParameter", "scale_train", 2), ("MultiBoxLossParameter", "use_prior_for_nms", 23),
-])
+@pytest.mark.parametrize(
+    "message, field, number",
+    [
+        ("NetParameter", "layer", 100),
+        ("NetParameter", "layers", 2),
+        ("LayerParameter", "blobs", 7),
+        ("LayerParameter", "convolution_param", 106),
+        ("LayerParameter", "clip_param", 148),
+        ("LayerParameter", "swish_param", 147),
+        ("LayerParameter", "permute_param", 202),
+        ("LayerParameter", "roi_pooling_param", 8266711),
+        ("LayerParameter", "shuffle_channel_param", 164),
+        ("LayerParameter", "psroi_pooling_param", 10001),
+        ("LayerParameter", "relu6_param", 211),
+        ("LayerParameter", "interp_param", 163),
+        ("LayerParameter", "norm_param", 206),
+        ("V1LayerParameter", "blobs", 6),
+        ("V0LayerParameter", "blobs", 50),
+        ("SolverParameter", "weights", 42),
+        ("SolverParameter", "layer_wise_reduce", 41),
+        ("SolverParameter", "plateau_winsize", 43),
+        ("SolverState", "layerforge", 10000),
+        ("BlobProto", "data", 5),
+        ("BlobProto", "raw_data", 12),
+        ("BatchNormParameter", "scale_bias", 7),
+        ("DropoutParameter", "scale_train", 2),
+        ("MultiBoxLossParameter", "use_prior_for_nms", 23),
+    ],
+)
 def test_numbers_are_those_of_caffe_and_its_forks(message, field, number):
     assert message_kind(message).fields[field].number == number
 
 
-@pytest.mark.parametrize("message, field", [("SolverParameter", "eval_type"), ("SolverParameter", "min_lr"),
-                                            ("PoolingParameter", "pad_type"), ("LayerParameter", "seg_accuracy_param")])
+@pytest.mark.parametrize(
+    "message, field",
+    [
+        ("SolverParameter", "eval_type"),
+        ("SolverParameter", "min_lr"),
+        ("PoolingParameter", "pad_type"),
+        ("LayerParameter", "seg_accuracy_param"),
+    ],
+)
 def test_fields_whose_number_caffe_uses_otherwise_have_one_of_ours(message, field):
     assert message_kind(message).fields[field].number >= 10000
 

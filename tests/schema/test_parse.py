@@ -38,12 +38,16 @@ def test_every_value_knows_its_line_and_column():
 
 
 def test_messages_may_stand_in_braces_or_angles_with_or_without_a_colon():
-    for text in ("relu_param { negative_slope: 1 }", "relu_param: { negative_slope: 1 }", "relu_param < negative_slope: 1 >"):
+    for text in (
+        "relu_param { negative_slope: 1 }",
+        "relu_param: { negative_slope: 1 }",
+        "relu_param < negative_slope: 1 >",
+    ):
         assert first_layer(text)["relu_param"].value["negative_slope"].value == 1.0
 
 
 def test_lists_commas_semicolons_and_comments_are_read():
-    layer = first_layer('top: ["a", \'b\'], # a comment {\n loss_weight: [1, .5]; loss_weight: 2')
+    layer = first_layer("top: [\"a\", 'b'], # a comment {\n loss_weight: [1, .5]; loss_weight: 2")
     assert plain(layer["top"]) == ["a", "b"] and plain(layer["loss_weight"]) == [1.0, 0.5, 2.0]
     assert "top" not in first_layer("top: []")
 
@@ -58,7 +62,9 @@ def test_whole_numbers(text, value):
     assert first_layer(f"concat_param {{ axis: {text} }}")["concat_param"].value["axis"].value == value
 
 
-@pytest.mark.parametrize("text, value", [("1", 1), ("1.", 1), (".5", 0.5), ("1e-3f", 1e-3), ("-2F", -2), ("inf", math.inf)])
+@pytest.mark.parametrize(
+    "text, value", [("1", 1), ("1.", 1), (".5", 0.5), ("1e-3f", 1e-3), ("-2F", -2), ("inf", math.inf)]
+)
 def test_numbers(text, value):
     assert net(f"layer {{ loss_weight: {text} }}")["layer"].value[0].value["loss_weight"].value[0].value == value
 
@@ -67,7 +73,9 @@ def test_nan_is_a_number():
     assert math.isnan(plain(first_layer("loss_weight: nan")["loss_weight"])[0])
 
 
-@pytest.mark.parametrize("text, value", [("true", True), ("f", False), ("1", True), ("False", False), ("t", True), ("0", False)])
+@pytest.mark.parametrize(
+    "text, value", [("true", True), ("f", False), ("1", True), ("False", False), ("t", True), ("0", False)]
+)
 def test_switches(text, value):
     assert net(f"force_backward: {text}")["force_backward"].value is value
 
@@ -79,8 +87,10 @@ def test_enums_by_name_or_number(text):
 
 def test_an_unknown_field_names_place_layer_message_and_the_nearest_name():
     text = error('layer {\n  name: "c" type: "Convolution"\n  convolution_param {\n    num_outputs: 3 } }')
-    assert text == ("net.prototxt:4: layer 'c' (Convolution): convolution_param has no field 'num_outputs'\n"
-                    "  hint: did you mean 'num_output'?")
+    assert text == (
+        "net.prototxt:4: layer 'c' (Convolution): convolution_param has no field 'num_outputs'\n"
+        "  hint: did you mean 'num_output'?"
+    )
 
 
 def test_a_solver_given_for_a_net_is_told():
@@ -88,35 +98,40 @@ def test_a_solver_given_for_a_net_is_told():
     assert "a field of a net: is it the wrong file?" in error("layer { }", "SolverParameter")
 
 
-@pytest.mark.parametrize("text, told", [
-    ("force_backward: 2", "force_backward: 2, must be true or false"),
-    ("layer { pooling_param { pool: MXA } }", "pool: MXA, must be one of MAX, AVE, STOCHASTIC"),
-    ("layer { convolution_param { pad: -1 } }", "pad: -1, must be a whole number, at least 0"),
-    ("layer { concat_param { axis: 1.5 } }", "axis: 1.5, must be a whole number"),
-    ("layer { concat_param { axis: 2147483648 } }", "axis: 2147483648, must be a whole number"),
-    ("layer { loss_weight: 0x10 }", "loss_weight: 0x10, must be a number"),
-    ("layer { loss_weight: x }", "loss_weight: x, must be a number"),
-    ("layer { name: conv }", "name: conv, must be a text in quotes"),
-    ("layer { relu_param: 1 }", "relu_param is a message: '{' is expected, not 1"),
-    ("layer { name 'x' }", "a ':' is expected after name"),
-    ("layer { name: [\"x\"] }", "name holds one value, not a list"),
-    ("layer { loss_weight: [1 2] }", "the list of loss_weight that starts here is not closed"),
-    ("name: 'a' name: 'b'", "name is given twice"),
-    ("layer { relu_param {} relu_param {} }", "relu_param is given twice"),
-    ("input_dim: 3a", "'3a' is no number"),
-    ("{ }", "the name of a field is expected, not {"),
-    ("layer { [caffe.ext]: 1 }", "the name of a field is expected, not ["),
-    ("name: '\\q'", "\\q is no escape"),
-    ("name: '\\xff'", "the text is not UTF-8"),
-    ("layer { ? }", "the character '?' cannot stand here"),
-])
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("force_backward: 2", "force_backward: 2, must be true or false"),
+        ("layer { pooling_param { pool: MXA } }", "pool: MXA, must be one of MAX, AVE, STOCHASTIC"),
+        ("layer { convolution_param { pad: -1 } }", "pad: -1, must be a whole number, at least 0"),
+        ("layer { concat_param { axis: 1.5 } }", "axis: 1.5, must be a whole number"),
+        ("layer { concat_param { axis: 2147483648 } }", "axis: 2147483648, must be a whole number"),
+        ("layer { loss_weight: 0x10 }", "loss_weight: 0x10, must be a number"),
+        ("layer { loss_weight: x }", "loss_weight: x, must be a number"),
+        ("layer { name: conv }", "name: conv, must be a text in quotes"),
+        ("layer { relu_param: 1 }", "relu_param is a message: '{' is expected, not 1"),
+        ("layer { name 'x' }", "a ':' is expected after name"),
+        ('layer { name: ["x"] }', "name holds one value, not a list"),
+        ("layer { loss_weight: [1 2] }", "the list of loss_weight that starts here is not closed"),
+        ("name: 'a' name: 'b'", "name is given twice"),
+        ("layer { relu_param {} relu_param {} }", "relu_param is given twice"),
+        ("input_dim: 3a", "'3a' is no number"),
+        ("{ }", "the name of a field is expected, not {"),
+        ("layer { [caffe.ext]: 1 }", "the name of a field is expected, not ["),
+        ("name: '\\q'", "\\q is no escape"),
+        ("name: '\\xff'", "the text is not UTF-8"),
+        ("layer { ? }", "the character '?' cannot stand here"),
+    ],
+)
 def test_bad_texts_are_told_with_their_line(text, told):
     message = error("\n\n" + text)
     assert message.startswith("net.prototxt:3: ") and told in message
 
 
 def test_an_open_brace_is_named_where_it_opened():
-    assert error('layer {\n  name: "x"\n  relu_param {\n').startswith("net.prototxt:3: layer 'x': relu_param that starts here is not closed")
+    assert error('layer {\n  name: "x"\n  relu_param {\n').startswith(
+        "net.prototxt:3: layer 'x': relu_param that starts here is not closed"
+    )
 
 
 def test_an_open_quote_is_named_where_it_opened():
@@ -135,9 +150,13 @@ class Mine(Params, message="my_layer_param"):
 
 def test_messages_of_plugins_are_read_and_checked():
     extra = {"my_layer_param": Mine}
-    text = 'layer { my_layer_param { beta: 2 mode: exact inner { again: [1, 2] } } }'
+    text = "layer { my_layer_param { beta: 2 mode: exact inner { again: [1, 2] } } }"
     fields = net(text, extra=extra)["layer"].value[0].value["my_layer_param"].value
-    assert fields["beta"].value == 2.0 and fields["mode"].value == "exact" and plain(fields["inner"].value["again"]) == [1, 2]
+    assert (
+        fields["beta"].value == 2.0
+        and fields["mode"].value == "exact"
+        and plain(fields["inner"].value["again"]) == [1, 2]
+    )
     assert net(text.replace("exact", '"exact"'), extra=extra) != {}
     assert "my_layer_param has no field 'betta'" in error("layer { my_layer_param { betta: 2 } }", extra=extra)
     assert "did you mean 'my_layer_param'" in error("layer { my_layr_param { } }", extra=extra)
@@ -159,8 +178,39 @@ def test_a_byte_order_mark_is_skipped(tmp_path):
     assert read_text(str(file)) == "name: 'a'"
 
 
-WORDS = st.sampled_from(["layer", "{", "}", "<", ">", "[", "]", ":", ",", ";", "name", "'a'", '"', "\\", "1", "-", "0x", "1e9",
-                         "top", "relu_param", "negative_slope", "inf", "#", "\n", "input_dim", "'\\x", "é", "\0", "1" * 5000])
+WORDS = st.sampled_from(
+    [
+        "layer",
+        "{",
+        "}",
+        "<",
+        ">",
+        "[",
+        "]",
+        ":",
+        ",",
+        ";",
+        "name",
+        "'a'",
+        '"',
+        "\\",
+        "1",
+        "-",
+        "0x",
+        "1e9",
+        "top",
+        "relu_param",
+        "negative_slope",
+        "inf",
+        "#",
+        "\n",
+        "input_dim",
+        "'\\x",
+        "é",
+        "\0",
+        "1" * 5000,
+    ]
+)
 
 
 @settings(max_examples=150, deadline=None)

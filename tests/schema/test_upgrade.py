@@ -47,11 +47,14 @@ def test_layer_and_layers_in_one_net_are_refused():
         parse_net("layer { }\nlayers { }", "f")
 
 
-@pytest.mark.parametrize("text, told", [
-    ('input: "a"', "input 'a' has no shape"),
-    ('input: "a" input_dim: 1', "1 inputs, but 1 input_dim"),
-    ('input: "a" input: "b" input_shape { dim: 1 }', "2 inputs, but 1 input_shape"),
-])
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ('input: "a"', "input 'a' has no shape"),
+        ('input: "a" input_dim: 1', "1 inputs, but 1 input_dim"),
+        ('input: "a" input: "b" input_shape { dim: 1 }', "2 inputs, but 1 input_shape"),
+    ],
+)
 def test_inputs_need_their_shapes(text, told):
     with pytest.raises(PrototxtError, match="f:1: " + told):
         parse_net(text, "f")
