@@ -16,9 +16,15 @@ Array = Any  # the array type of a representation: numpy.ndarray, cupy.ndarray, 
 
 
 class Representation(Protocol):
-    """A kind of memory. Compared by identity: make one per backend, or one per layout."""
+    """A kind of memory. Compared by identity: make one per backend, or one per layout.
+
+    plain   the values stand in C order without gaps, so an array that is too long may be cut; an engine's layout belongs to one
+            shape, and may have padding
+    convert optional: `convert(other, source, target) -> bool` takes over another representation's array without the host between
+    """
 
     name: str
+    plain: bool
 
     def zeros(self, count: int, dtype: np.dtype[Any]) -> Array:
         """A flat array of zeros."""
@@ -34,6 +40,7 @@ class HostRepresentation:
     """Plain C order in the host's memory."""
 
     name = "host"
+    plain = True
 
     def zeros(self, count: int, dtype: np.dtype[Any]) -> np.ndarray:
         return np.zeros(count, dtype)
@@ -53,13 +60,17 @@ class Storage:
 
     initial  makes the first value (a flat host array) when it is first read; None: zeros
     version  rises with every write; what is derived from the value may be cached under it
+    home     the representation it is kept in between passes, chosen by the plan (parameters, their gradients and history)
+    cleared  it was set to zero, and nothing was written since: a writer that would add may overwrite
     """
 
-    __slots__ = ("count", "dtype", "version", "initial", "_copies")
+    __slots__ = ("count", "dtype", "version", "initial", "home", "cleared", "_copies")
 
     def __init__(self, count: int = 0, dtype: Any = np.float32, initial: Callable[[], np.ndarray] | None = None) -> None:
         self.count, self.dtype, self.initial = count, np.dtype(dtype), initial
         self.version = 0
+        self.home: Representation = HOST
+        self.cleared = False
         self._copies: dict[Representation, tuple[Array, int]] = {}
 
     @property
@@ -77,32 +88,32 @@ class Storage:
         if count == self.count:
             return
         self.count = count
-        if any(copy.size < count for copy, _ in self._copies.values()):
+        if any(representation.plain and copy.size < count for representation, (copy, _) in self._copies.items()):
             self._copies.clear()
 
     def array(self, representation: Representation = HOST) -> Array:
         """The value in this representation, flat; converted first if another copy is newer."""
         held = self._copies.get(representation)
-        if held is None or held[1] != self.version:
+        if held is None or held[1] != self.version or self.cleared:
             held = self._refresh(representation)
-        array = held[0]
-        return array if array.size == self.count else array[: self.count]
+        return self._cut(representation, held[0])
 
     def claim(self, representation: Representation) -> Array:
-        """The array to be overwritten: it becomes the newest version without a conversion."""
+        """The array to be overwritten whole: it becomes the newest version without a conversion."""
         held = self._copies.get(representation)
         array = representation.zeros(self.count, self.dtype) if held is None else held[0]
-        self.initial = None
-        self.version += 1
-        self._copies[representation] = (array, self.version)
-        return array if array.size == self.count else array[: self.count]
+        self._newest(representation, array)
+        return self._cut(representation, array)
 
     def wrote(self, representation: Representation) -> None:
-        """Says that the array of this representation was changed: other copies are old now."""
+        """Says that the array of this representation, got by `array`, was changed: other copies are old now."""
         array = self.array(representation) if representation not in self._copies else self._copies[representation][0]
-        self.initial = None
+        self._newest(representation, array)
+
+    def clear(self) -> None:
+        """Sets the value to zero. Memory is touched only if it is read before it is overwritten."""
+        self.initial, self.cleared = None, True
         self.version += 1
-        self._copies[representation] = (array, self.version)
 
     def set(self, values: np.ndarray) -> None:
         """Takes over host values (any shape of the right count)."""
@@ -111,25 +122,40 @@ class Storage:
     def release(self) -> None:
         """Gives all memory back; the value becomes zeros."""
         self._copies.clear()
-        self.initial = None
+        self.initial, self.cleared = None, False
         self.version += 1
+
+    def _newest(self, representation: Representation, array: Array) -> None:
+        self.initial, self.cleared = None, False
+        self.version += 1
+        self._copies[representation] = (array, self.version)
+
+    def _cut(self, representation: Representation, array: Array) -> Array:
+        return array[: self.count] if representation.plain and array.size != self.count else array
 
     def _refresh(self, representation: Representation) -> tuple[Array, int]:
         held = self._copies.get(representation)
         target = representation.zeros(self.count, self.dtype) if held is None else held[0]
+        if self.cleared:
+            target[...] = 0
+            self._newest(representation, target)
+            return self._copies[representation]
         newest = next(((r, a) for r, (a, version) in self._copies.items() if version == self.version), None)
         if newest is not None:
             self._convert(*newest, representation, target)
         elif self.initial is not None:
             make, self.initial = self.initial, None
-            representation.from_host(np.ascontiguousarray(make(), self.dtype).reshape(-1), target[: self.count])
+            first = np.ascontiguousarray(make(), self.dtype).reshape(-1)
+            representation.from_host(first, self._cut(representation, target))
         self._copies[representation] = (target, self.version)
         return self._copies[representation]
 
     def _convert(self, have: Representation, source: Array, want: Representation, target: Array) -> None:
+        source, target = self._cut(have, source), self._cut(want, target)
+        direct = getattr(want, "convert", None)
         if have is HOST:
-            want.from_host(source[: self.count], target[: self.count])
+            want.from_host(source, target)
         elif want is HOST:
-            have.to_host(source[: self.count], target[: self.count])
-        else:  # through the host, whose copy is then fresh too
-            want.from_host(self.array(HOST), target[: self.count])
+            have.to_host(source, target)
+        elif direct is None or not direct(have, source, target):
+            want.from_host(self.array(HOST), target)  # the host's copy is then fresh too

@@ -113,7 +113,7 @@ class Net:
     def clear_gradients(self) -> None:
         """Sets the gradients of all parameters to zero."""
         for each in self.learnable:
-            each.blob.diff.claim(self.backend.representation)[...] = 0
+            each.blob.diff.clear()
 
     def reshape(self) -> None:
         """Gives every blob the shape that follows from the inputs' shapes."""

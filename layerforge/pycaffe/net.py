@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from layerforge.core.errors import LayerForgeError
+from layerforge.core.storage import HOST
 from layerforge.net.build import build_net
 from layerforge.net.net import Net as CoreNet
 from layerforge.net.share import share_parameters_with
@@ -140,8 +141,10 @@ class Net:
         self._net.reshape()
 
     def clear_param_diffs(self) -> None:
-        """Sets the gradients of all parameters to zero."""
+        """Sets the gradients of all parameters to zero, also in arrays that were handed out."""
         self._net.clear_gradients()
+        for each in self._net.learnable:
+            each.blob.diff.array(HOST)
 
     def copy_from(self, path: str | os.PathLike[str]) -> None:
         """Takes weights by layer name from a .caffemodel (binary or HDF5); several files are separated by commas."""

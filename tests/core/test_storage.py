@@ -13,6 +13,7 @@ class Reversed:
     """A stand-in device: it keeps values in reverse order and counts conversions."""
 
     name = "reversed"
+    plain = True
 
     def __init__(self):
         self.conversions = 0
@@ -90,6 +91,43 @@ def test_shrinking_and_growing_back_keeps_the_memory():
     storage.resize(2)
     storage.resize(4)
     assert storage.array().base is array or storage.array() is array
+
+
+def test_clearing_touches_no_memory_until_it_is_read():
+    storage = Storage(2)
+    storage.set(np.array([1, 2], np.float32))
+    held = storage.array()
+    storage.clear()
+    assert storage.cleared and list(held) == [1, 2]
+    assert list(storage.array()) == [0, 0]
+    assert not storage.cleared
+
+
+def test_overwriting_ends_a_clear():
+    storage = Storage(2)
+    storage.clear()
+    storage.claim(HOST)[:] = 3
+    assert not storage.cleared and list(storage.array()) == [3, 3]
+
+
+def test_a_layout_with_padding_is_not_cut():
+    class Padded(Reversed):
+        plain = False
+
+        def zeros(self, count, dtype):
+            return np.zeros(8, dtype)
+
+        def from_host(self, source, target):
+            target[: source.size] = source
+
+        def to_host(self, source, target):
+            target[:] = source[: target.size]
+
+    storage, padded = Storage(3), Padded()
+    storage.set(np.array([1, 2, 3], np.float32))
+    assert storage.array(padded).size == 8
+    storage.resize(2)
+    assert list(storage.array(HOST)) == [1, 2]
 
 
 def test_every_write_raises_the_version():

@@ -83,6 +83,7 @@ class DeviceMemory:
 
     def __init__(self, cupy: Any, device: int, stream: Any) -> None:
         self.name = f"cuda:{device}"
+        self.plain = True
         self._cupy, self._device, self._stream = cupy, device, stream
 
     def zeros(self, count: int, dtype: np.dtype[Any]) -> Any:
