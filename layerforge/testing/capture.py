@@ -175,6 +175,7 @@ class DeviceMemory:
     """A representation apart from the host's, so that copies between them are seen."""
 
     name = "recorded"
+    plain = True
 
     def __init__(self, kind: type[DeviceArray]) -> None:
         self._kind = kind
