@@ -12,7 +12,8 @@ class TestEltwise(LayerTest):
     layer = Eltwise
     cases = [
         {}, dict(coeff=[0.5, -1.0, 2.0]), dict(coeff=[1.0, 1.0, 3.0]), dict(operation="MAX"),
-        dict(operation="PROD"), dict(operation="PROD", stable_prod_grad=False), dict(operation="MIN"), dict(operation="DIV"),
+        dict(operation="PROD"), dict(operation="PROD", stable_prod_grad=False),
+        dict(operation="MIN"), dict(operation="DIV"),
     ]
 
     def inputs(self, rng):
@@ -34,6 +35,18 @@ class TestEltwiseSumInPlace(LayerTest):
 
     def expected(self, a, b, coeff=(1, 1)):
         return coeff[0] * a + coeff[1] * b
+
+
+class TestEltwiseOfFewerAxes(LayerTest):
+    layer = Eltwise
+    cases = [dict(operation=op, axis=axis) for op in ("PROD", "SUM", "MAX", "DIV") for axis in (0, 1)]
+
+    def inputs(self, rng, axis, **_):
+        return [rng.normal(size=(2, 3, 4)), rng.uniform(0.5, 2, size=[(2, 3), (3, 4)][axis])]
+
+    def expected(self, a, b, operation, axis):
+        b = b[..., None] if axis == 0 else b
+        return {"PROD": a * b, "SUM": a + b, "MAX": np.maximum(a, b), "DIV": a / b}[operation]
 
 
 def winners(*values):
