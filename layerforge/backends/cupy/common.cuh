@@ -10,7 +10,7 @@ typedef long long i64;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-// Visits 0 … n-1 once, whatever the grid: `EACH(i, n) y[i] = f(x[i]);` Unsigned, so that the last step cannot overflow.
+// Visits 0 ... n-1 once, whatever the grid: `EACH(i, n) y[i] = f(x[i]);` Unsigned, so that the last step cannot overflow.
 #define EACH(i, n) \
     for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < (u32)(n); i += gridDim.x * blockDim.x)
 

@@ -7,6 +7,7 @@ Tests stand another class with the method `launch` in the place of `Kernels`, wh
 from __future__ import annotations
 
 import functools
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ def options(dtype: Any) -> tuple[str, ...]:
     """
     if np.dtype(dtype) not in REALS:
         raise DeviceError(f"the kernels have no numbers of type {np.dtype(dtype)}", hint="use float32 or float64")
-    return ("-std=c++17", f"-DREAL={REALS[np.dtype(dtype)]}", f"-I{FOLDER}")
+    headers = zlib.crc32(b"".join(path.read_bytes() for path in sorted(FOLDER.glob("*.cuh"))))
+    # CuPy keeps compiled files on disk by source and options; a changed header must change one of them
+    return ("-std=c++17", f"-DREAL={REALS[np.dtype(dtype)]}", f"-DHEADERS={headers}u", f"-I{FOLDER}")
 
 
 def blocks(count: int) -> int:
@@ -49,18 +52,29 @@ def typed(value: Any, dtype: np.dtype[Any]) -> Any:
 
 @functools.cache
 def module(file: str, real: np.dtype[Any], device: int) -> Any:
-    """The compiled file on this device."""
+    """The compiled file on this device.
+
+    Raises DeviceError when it does not compile, or no compiler is found.
+    """
     import cupy
 
     try:
-        compiled = cupy.RawModule(code=(FOLDER / file).read_text(), options=options(real))
+        compiled = cupy.RawModule(code=(FOLDER / file).read_text("ascii"), options=options(real))
         compiled.compile()
     except cupy.cuda.compiler.CompileException as error:
         raise DeviceError(
             f"{file} does not compile for this GPU: {error}",
             hint="the cupy and CUDA versions must fit each other: cupy-cuda13x needs CUDA 13",
         ) from error
+    except (ImportError, OSError, RuntimeError) as error:  # NVRTC itself is missing or broken
+        raise DeviceError(f"{file} cannot be compiled: {error}", hint="pip install 'layerforge[gpu]'") from error
     return compiled
+
+
+@functools.cache
+def function(file: str, kernel: str, real: np.dtype[Any], device: int) -> Any:
+    """One kernel of a compiled file."""
+    return module(file, real, device).get_function(kernel)
 
 
 class Kernels:
@@ -76,5 +90,5 @@ class Kernels:
         arguments  device arrays, ints (32 bits), floats (REAL), or NumPy scalars as they are
         """
         real = np.dtype(dtype)
-        function = module(file, real, self.device).get_function(kernel)
-        function((grid,), (THREADS,), tuple(typed(a, real) for a in arguments), stream=self.stream)
+        run = function(file, kernel, real, self.device)
+        run((grid,), (THREADS,), tuple(typed(a, real) for a in arguments), stream=self.stream)

@@ -9,7 +9,7 @@
 #define SIDE 16             // threads along one edge of the tile: SIDE * SIDE == THREADS
 #define EACH_SIDE (TILE / SIDE)
 
-// Copies x[first … first+TILE, k … k+DEPTH] into shared memory, zeros outside; neighbours read neighbouring memory.
+// Copies x[first ... first+TILE, k ... k+DEPTH] into shared memory, zeros outside; neighbours read neighbouring memory.
 __device__ void load_tile(const real* x, int first, int count, i64 stride, int k, int depth, i64 k_stride,
                           real (*tile)[TILE + 1]) {
     for (int e = threadIdx.x; e < TILE * DEPTH; e += THREADS) {

@@ -1,4 +1,4 @@
-// Pooling of planes: x, dx (N*C, H, W), y, dy (N*C, Ho, Wo). The window of output (p, q) covers the rows stride p - pad …
+// Pooling of planes: x, dx (N*C, H, W), y, dy (N*C, Ho, Wo). The window of output (p, q) covers the rows stride p - pad ...
 // + kernel - 1 and the columns likewise, cut at the plane. A thread makes one number; gradients gather, so they need no
 // atomic additions and give the same numbers in every run.
 #include "common.cuh"
@@ -99,7 +99,7 @@ extern "C" __global__ void average_pool_gradient(const real* dy, real* dx, int c
     }
 }
 
-// The first value in row order at which the running sum reaches uniform · total; x >= 0.
+// The first value in row order at which the running sum reaches uniform * total; x >= 0.
 extern "C" __global__ void stochastic_pool(const real* x, const real* uniform, real* y, int* index, int count, GEOMETRY) {
     AXES;
     EACH(i, count) {
@@ -115,7 +115,7 @@ extern "C" __global__ void stochastic_pool(const real* x, const real* uniform, r
     }
 }
 
-// sum x² / sum x, and 0 where the sum is not positive
+// sum x^2 / sum x, and 0 where the sum is not positive
 extern "C" __global__ void weighted_pool(const real* x, real* y, int count, GEOMETRY) {
     AXES;
     EACH(i, count) {

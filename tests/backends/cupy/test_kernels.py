@@ -112,6 +112,8 @@ class FakeCupy:
         return self
 
     def compile(self):
+        if "ABSENT" in self.compiled[-1][0]:
+            raise RuntimeError("libnvrtc.so.13 was not found")
         if "FAIL" in self.compiled[-1][0]:
             raise ZeroDivisionError("line 3: no")
 
@@ -123,9 +125,11 @@ class FakeCupy:
 def cupy(monkeypatch):
     fake = FakeCupy()
     monkeypatch.setitem(__import__("sys").modules, "cupy", fake)
-    kernels.module.cache_clear()
+    for cache in (kernels.module, kernels.function):
+        cache.cache_clear()
     yield fake
-    kernels.module.cache_clear()
+    for cache in (kernels.module, kernels.function):
+        cache.cache_clear()
 
 
 def test_file_is_compiled_once_for_each_type(cupy):
@@ -134,6 +138,22 @@ def test_file_is_compiled_once_for_each_type(cupy):
         launcher.launch("softmax.cu", "softmax", 4, 7, dtype=dtype)
     assert [options[1] for _, options in cupy.compiled] == ["-DREAL=float", "-DREAL=double"]
     assert cupy.launched[0] == ("softmax", (4,), (kernels.THREADS,), (7,), "stream")
+
+
+def test_missing_compiler_is_said(cupy, monkeypatch, tmp_path):
+    (tmp_path / "any.cu").write_text("ABSENT")
+    monkeypatch.setattr(kernels, "FOLDER", tmp_path)
+    with pytest.raises(DeviceError, match=r"any\.cu cannot be compiled: libnvrtc") as caught:
+        kernels.Kernels(0, None).launch("any.cu", "f", 1)
+    assert "layerforge[gpu]" in caught.value.hint
+
+
+def test_changed_header_changes_the_options(monkeypatch, tmp_path):
+    monkeypatch.setattr(kernels, "FOLDER", tmp_path)
+    (tmp_path / "common.cuh").write_text("one")
+    before = kernels.options(np.float32)
+    (tmp_path / "common.cuh").write_text("two")
+    assert kernels.options(np.float32) != before
 
 
 def test_compiler_error_names_the_file(cupy, monkeypatch, tmp_path):
