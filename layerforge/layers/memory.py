@@ -71,9 +71,6 @@ class MemoryData(Layer):
         top[1].data[...] = self.labels[rows]
         self.next_row = rows.stop % len(self.data)
 
-    def backward(self, top, propagate_down, bottom):
-        """There is nothing below."""
-
     def state(self) -> dict[str, int]:
         """The next row."""
         return {"row": self.next_row}

@@ -57,9 +57,6 @@ class SourceLayer(Layer):
                 view.reshape(array.shape)
             view.data[...] = array
 
-    def backward(self, top, propagate_down, bottom):
-        """There is nothing below."""
-
     def state(self) -> dict[str, Any]:
         """The position of the next batch not yet taken."""
         return dict(self.position)

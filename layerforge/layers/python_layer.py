@@ -1,0 +1,114 @@
+"""Python: a layer that the user writes as a class with Caffe's four verbs."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+from layerforge.core.blob import View
+from layerforge.core.errors import LayerError, did_you_mean
+from layerforge.core.host_view import HostView
+from layerforge.layers.base import Layer
+from layerforge.netdef.params import Params, field
+
+VERBS = ("setup", "reshape", "forward", "backward")
+
+
+class PythonParams(Params, message="python_param"):
+    module: str = field(str, required=True, doc="the module: a name on sys.path or beside the prototxt, or a .py file")
+    layer: str = field(str, required=True, doc="the class in it, with setup, reshape, forward and backward")
+    param_str: str = field(str, "", doc="a text for the class: its param_str")
+    share_in_parallel: bool = field(bool, False, doc="old, has no effect")
+
+
+class UserBlobs(list[Any]):
+    """The parameters of a user's layer: `self.blobs.add_blob(3, 4)` makes one of this shape, zeros at the start."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self._layer = layer
+
+    def add_blob(self, *shape: int) -> None:
+        """Makes a parameter; it is the last of the list."""
+        self.append(HostView(self._layer.add_blob(shape).blob))
+
+
+class Python(Layer):
+    """top = whatever `module.layer` makes of bottom
+
+    The class gets `param_str`, `phase` and `blobs`; its bottom and top have data, diff, shape, reshape(), num … width and count.
+    Its reshape runs before every forward. What its code raises comes out as it is. With `state()` and `load_state(state)` it
+    takes part in exact resume.
+
+    Source: Caffe's python_layer.hpp
+    """
+
+    type, Params = "Python", PythonParams
+    bottoms, tops = (0, None), (0, None)
+    dynamic = True
+    arrays, captured, uncaptured_reason = "host", False, "runs Python code of the user"
+
+    def setup(self, bottom, top):
+        self.user = self._user_class()()
+        self.user.param_str, self.user.phase = self.params.param_str, int(self.phase)
+        self.user.blobs = UserBlobs(self)
+        self.user.setup(_host(bottom), _host(top))
+
+    def reshape(self, bottom, top):
+        self.user.reshape(_host(bottom), _host(top))
+
+    def forward(self, bottom, top):
+        self.user.forward(_host(bottom), _host(top))
+
+    def backward(self, top, propagate_down, bottom):
+        self.user.backward(_host(top), list(propagate_down), _host(bottom))
+
+    def state(self) -> dict[str, Any]:
+        """What the user's layer wants to be saved."""
+        return {"user": self.user.state()} if hasattr(self.user, "state") else {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Hands a saved state back; a class that has none is named in the log."""
+        if "user" in state and hasattr(self.user, "load_state"):
+            self.user.load_state(state["user"])
+        else:
+            logging.getLogger("layerforge").info("%s: nothing is restored: %s has no state() and load_state()",
+                                                 self.definition, self.params.layer)
+
+    def _user_class(self) -> Any:
+        p = self.params
+        module = self._module(p.module)
+        found = getattr(module, p.layer, None)
+        if found is None:
+            classes = [name for name, member in vars(module).items() if isinstance(member, type)]
+            raise LayerError(f"{self.definition}: module {p.module!r} ({module.__file__}) has no class {p.layer!r}",
+                             where=p.where("layer"), hint=did_you_mean(p.layer, classes))
+        missing = [verb for verb in VERBS if not callable(getattr(found, verb, None))]
+        self.require(callable(found) and not missing, f"{p.layer} of module {p.module!r} lacks {', '.join(missing)}", field="layer",
+                     hint="a Python layer has the methods setup, reshape, forward and backward")
+        return found
+
+    def _module(self, name: str) -> ModuleType:
+        """The module: from sys.path as it is, else from the working folder, else from the folder of the prototxt."""
+        folder, base = os.path.split(name[:-3] if name.endswith(".py") else name)
+        places = [os.path.abspath(os.path.join(place, folder)) for place in ("", self.folder)]
+        known, sys.path[:] = sys.path[:], [*sys.path, *places] if not folder else [*places, *sys.path]
+        try:
+            return importlib.import_module(base)
+        except ModuleNotFoundError as error:
+            if error.name is None or not (base == error.name or base.startswith(f"{error.name}.")):
+                raise  # the user's module misses one of its own
+            looked = " or in ".join(map(repr, dict.fromkeys(places)))
+            raise LayerError(f"{self.definition}: there is no module {name!r} on sys.path, in {looked}",
+                             where=self.params.where("module"), hint="set PYTHONPATH, or put the file beside the prototxt") from None
+        finally:
+            sys.path[:] = known + [place for place in sys.path if place not in known and place not in places]
+
+
+def _host(views: Sequence[View]) -> list[HostView]:
+    return [HostView(view.blob) for view in views]
