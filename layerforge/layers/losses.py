@@ -100,7 +100,7 @@ class SigmoidCrossEntropyLoss(Loss):
             f"bottom[0] is {bottom[0].shape}, bottom[1] is {bottom[1].shape}: they need equally many values",
         )
         self.first, self.second = self.scratch((count,)), self.scratch((count,))
-        self.flags, self.total = self.scratch((count,), bool), self.scratch((), np.float64)
+        self.flags, self.total = self.scratch((count,), bool), self.scratch((1,), np.float64)
         self.divisor = Divisor(
             self, self.params.loss.mode("BATCH_SIZE"), bottom[0].shape[0], count, self.ignore is not None
         )
@@ -125,8 +125,8 @@ class SigmoidCrossEntropyLoss(Loss):
         divisor = self.divisor.count(valid)
         if valid is not None:
             xp.copyto(loss, 0, where=xp.logical_not(valid, out=valid))
-        xp.sum(loss, dtype=np.float64, out=self.total.data)
-        xp.divide(self.total.data, divisor, out=top[0].data)
+        self.ops.row_sum(loss[None], out=self.total.data)
+        xp.divide(self.total.data[0], divisor, out=top[0].data)
 
     def backward(self, top, propagate_down, bottom):
         self.refuse_gradients(propagate_down)
@@ -261,7 +261,7 @@ class SmoothL1Loss(Loss):
             )
         count = bottom[0].count()
         self.difference, self.work = self.scratch((count,)), self.scratch((count,))
-        self.total, self.ratio = self.scratch((), np.float64), self.scratch((), self.dtype)
+        self.total, self.ratio = self.scratch((1,), np.float64), self.scratch((), self.dtype)
 
     def weighted_difference(self, bottom):
         d = self.difference.data
@@ -282,8 +282,8 @@ class SmoothL1Loss(Loss):
         xp.add(d, c, out=d)
         if len(bottom) > 3:
             xp.multiply(d, bottom[3].data.reshape(-1), out=d)
-        xp.sum(d, dtype=np.float64, out=self.total.data)
-        xp.divide(self.total.data, bottom[0].shape[0], out=top[0].data)
+        self.ops.row_sum(d[None], out=self.total.data)
+        xp.divide(self.total.data[0], bottom[0].shape[0], out=top[0].data)
 
     def backward(self, top, propagate_down, bottom):
         self.refuse_gradients(propagate_down)

@@ -4,6 +4,8 @@ import numpy as np
 
 from layerforge.backends.ops.scatter import SKIPPED, ScatterOps
 
+WIDE = 1024  # a row of this many values is work enough for a call
+
 
 class NumpyScatterOps(ScatterOps):
     def to_index(self, values, size, *, out, ignore=None):
@@ -34,6 +36,11 @@ class NumpyScatterOps(ScatterOps):
         if values.shape[1] == 1:
             used = index >= 0
             acc[:, 0] += np.bincount(index[used], values[used, 0], minlength=len(acc))
+            return
+        if values.shape[1] >= WIDE:
+            for row, value in zip(index, values):
+                if row >= 0:
+                    acc[row] += value
             return
         order = np.argsort(index, kind="stable")
         order = order[np.searchsorted(index, 0, sorter=order) :]  # skipped ones come first

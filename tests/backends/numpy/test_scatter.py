@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from layerforge.backends.numpy import NumpyOps
+from layerforge.backends.numpy.scatter import WIDE
 from layerforge.backends.ops.scatter import SKIPPED
 
 OPS = NumpyOps()
@@ -51,7 +52,7 @@ def test_add_selected_adds_where_select_picks():
     np.testing.assert_array_equal(acc, want)
 
 
-@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("width", [1, 3, WIDE])
 @pytest.mark.parametrize("index", [[3, 0, 3, SKIPPED, 3], [SKIPPED, SKIPPED], [], [1]])
 def test_rows_are_taken_and_equal_ones_add_up(index, width):
     x, index = np.random.default_rng(0).normal(size=(4, width)), index_of(index)
