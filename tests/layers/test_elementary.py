@@ -15,8 +15,8 @@ def positive(rng):
 class TestPower(LayerTest):
     layer, in_place = Power, True
     cases = [
-        {}, dict(power=2.0), dict(power=2.0, scale=-0.5, shift=0.25), dict(power=0.5), dict(power=3.0, shift=-1.0),
-        dict(power=-1.5, scale=2.0, shift=1.0), dict(scale=3.0, shift=1.0),
+        dict(power=2.0), dict(power=2.0, scale=-0.5, shift=0.25), dict(power=0.5), dict(power=3.0, shift=-1.0),
+        dict(power=-1.5, scale=2.0, shift=1.0),
         dict(power=0.0), dict(scale=0.0, shift=2.0, power=3.0),
     ]
 
@@ -25,6 +25,23 @@ class TestPower(LayerTest):
 
     def expected(self, x, power=1.0, scale=1.0, shift=0.0):
         return (shift + scale * x) ** power
+
+
+class TestAffinePower(LayerTest):
+    layer, cases = Power, [{}, dict(scale=3.0, shift=1.0)]  # in place: see test_an_affine_power_in_place_…
+
+    def inputs(self, rng):
+        return positive(rng)
+
+    def expected(self, x, scale=1.0, shift=0.0):
+        return shift + scale * x
+
+
+def test_an_affine_power_in_place_has_caffes_gradient_and_a_warning(caplog):
+    rig = Rig(Power, dict(scale=3.0), [np.ones(2)], in_place=True)
+    rig.forward()
+    assert rig.backward([np.array([5.0, -1.0])])[0].tolist() == [9, 9]
+    assert "give it a top of its own" in caplog.text
 
 
 class TestExp(LayerTest):
