@@ -1,0 +1,60 @@
+"""Writing an LMDB database that is there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from layerforge.core.errors import DataError
+from layerforge.core.files import new_folder
+
+RECORDS_PER_COMMIT = 1000
+FIRST_MAP_BYTES = 1 << 26
+
+
+def write_lmdb(path: str, records: Iterable[tuple[bytes, bytes]]) -> int:
+    """Writes records (key, value), in rising order of their keys, into a new folder; returns how many.
+
+    Raises DataError when the folder exists, cannot be written or the disk is full; nothing is left then.
+    """
+    import lmdb
+
+    with new_folder(path) as folder:
+        environment = lmdb.open(folder, map_size=FIRST_MAP_BYTES)
+        try:
+            count = 0
+            for chunk in _chunks(records):
+                _put(environment, chunk)
+                count += len(chunk)
+            environment.sync(True)
+        except (lmdb.Error, OSError) as error:
+            raise DataError(f"{path!r} cannot be written: {error}") from None
+        finally:
+            environment.close()
+        with contextlib.suppress(FileNotFoundError):  # readers make their own
+            os.unlink(os.path.join(folder, "lock.mdb"))
+    return count
+
+
+def _chunks(records: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
+    iterator = iter(records)
+    while chunk := list(itertools.islice(iterator, RECORDS_PER_COMMIT)):
+        yield chunk
+
+
+def _put(environment: Any, chunk: list[tuple[bytes, bytes]]) -> None:
+    """One commit; the map grows as it must."""
+    import lmdb
+
+    while True:
+        try:
+            with environment.begin(write=True) as transaction:
+                for key, value in chunk:
+                    if not transaction.put(key, value, append=True):
+                        raise DataError(f"the record {key!r} is not behind the one before it", hint="records go in the order of their keys")
+            return
+        except lmdb.MapFullError:
+            environment.set_mapsize(2 * environment.info()["map_size"])
