@@ -24,7 +24,6 @@ bias_gradient(const real* dy, real* db, int outer, int channels, int inner, int 
             if (line < half) part[threadIdx.x] += part[threadIdx.x + half * width];
             __syncthreads();
         }
-        if (line == 0 && c < channels) db[c] += part[lane];
-        __syncthreads();
+        if (line == 0 && c < channels) db[c] += part[lane];  // its own place, which no other thread writes
     }
 }

@@ -21,7 +21,18 @@ from layerforge.backends.numpy import NumpyOps
 from layerforge.core.errors import DeviceError
 
 SHIM = Path(__file__).with_name("cpu_shim.h")
-WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-sign-compare")
+FLAGS = (
+    "-std=c++17",
+    "-O1",
+    "-shared",
+    "-fPIC",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wno-unknown-pragmas",
+    "-Wno-unused-function",
+    "-Wno-sign-compare",
+)
 
 
 def kernel_names(file: str) -> list[str]:
@@ -35,26 +46,12 @@ def kernel_names(file: str) -> list[str]:
 def library(file: str, real: np.dtype[Any]) -> ctypes.CDLL:
     """The file as a shared library with a function run_NAME(grid, block, addresses) for each kernel."""
     lines = [f'#include "{SHIM}"', f'#include "{FOLDER / file}"', *(f"KERNEL({name})" for name in kernel_names(file))]
+    macros = [f"-DREAL={REALS[real]}", f"-DBACKWARDS={int(real == np.float64)}"]
     with tempfile.TemporaryDirectory() as folder:
         source, built = Path(folder, "kernels.cpp"), Path(folder, "kernels.so")
         source.write_text("\n".join(lines) + "\n", "utf-8")
         made = subprocess.run(
-            [
-                "g++",
-                "-std=c++17",
-                "-O1",
-                "-shared",
-                "-fPIC",
-                *WARNINGS,
-                f"-DREAL={REALS[real]}",
-                f"-I{FOLDER}",
-                "-o",
-                built,
-                source,
-            ],
-            check=False,
-            capture_output=True,
-            text=True,
+            ["g++", *FLAGS, *macros, f"-I{FOLDER}", "-o", built, source], check=False, capture_output=True, text=True
         )
         assert made.returncode == 0, made.stderr
         return ctypes.CDLL(str(built))
@@ -91,6 +88,9 @@ def gpu_ops() -> CupyOps:
         pytest.skip(f"no GPU: {error.message}")
 
 
+GUARD = 4096  # bytes before and behind each array of a kernel, which must stay as they are
+
+
 class Both:
     """The NumPy ops, and the CuPy ops on the CPU or the GPU, fed with the same host arrays.
 
@@ -101,12 +101,20 @@ class Both:
 
     def __init__(self, ops: Any, real: Any) -> None:
         self.ops, self.real = ops, np.dtype(real)
+        self._rooms: list[Any] = []
 
     def draw(self, rng: np.random.Generator, *shape: int) -> np.ndarray:
         return rng.standard_normal(shape).astype(self.real)
 
     def on_device(self, value: Any) -> Any:
-        return self.ops.xp.array(value) if isinstance(value, np.ndarray) else value
+        """A copy of an array between two guards; everything else as it is."""
+        if not isinstance(value, np.ndarray):
+            return value
+        room = self.ops.xp.full(value.nbytes + 2 * GUARD, 0xA5, np.uint8)
+        self._rooms.append(room)
+        array = room[GUARD : GUARD + value.nbytes].view(value.dtype).reshape(value.shape)
+        array[...] = self.ops.xp.asarray(value)
+        return array
 
     def on_host(self, value: Any) -> np.ndarray:
         return value.get() if hasattr(value, "get") else value
@@ -116,14 +124,13 @@ class Both:
         getattr(self.numpy, method)(*arguments, **named)
         getattr(self.ops, method)(*device[0], **device[1])
         rtol = (1e-4 if self.real == np.float32 else 1e-11) if rtol is None else rtol
-        for want, got in zip([*arguments, *named.values()], [*device[0], *device[1].values()]):
+        for want, got in zip([*arguments, *named.values()], [*device[0], *device[1].values()], strict=True):
             if isinstance(want, np.ndarray):
-                np.testing.assert_allclose(
-                    self.on_host(got),
-                    want,
-                    rtol=rtol,
-                    atol=rtol * max(1.0, float(np.abs(want[np.isfinite(want)]).max(initial=0))),
-                )
+                largest = float(np.abs(want[np.isfinite(want)]).max(initial=0))
+                np.testing.assert_allclose(self.on_host(got), want, rtol=rtol, atol=rtol * max(1.0, largest))
+        while self._rooms:
+            room = self.on_host(self._rooms.pop())
+            assert (room[:GUARD] == 0xA5).all() and (room[-GUARD:] == 0xA5).all(), f"{method} wrote beside an array"
 
 
 REALS_AND_PLACES = [

@@ -32,8 +32,10 @@ static void grid(unsigned blocks, unsigned size, void (*kernel)()) {
         }
         for (bool running = true; running;) {
             running = false;
-            for (threadIdx.x = 0; threadIdx.x < size; ++threadIdx.x)
+            for (unsigned turn = 0; turn < size; ++turn) {  // in either order, so that a missing __syncthreads shows
+                threadIdx.x = BACKWARDS ? size - 1 - turn : turn;
                 if (!threads[threadIdx.x].done) running = true, swapcontext(&scheduler, &threads[threadIdx.x].context);
+            }
         }
     }
 }
