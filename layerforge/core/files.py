@@ -30,7 +30,7 @@ def find_path(name: str, folder: str = "", *, what: str = "file", where: object 
 def replacing(path: str) -> Iterator[str]:
     """Gives a temporary path beside `path`; what was written there takes its place at the end, or vanishes on an error.
 
-    Raises DataError when the folder is missing or cannot be written.
+    Raises DataError when the folder is missing or cannot be written, or the disk is full.
     """
     folder, base = os.path.split(os.path.abspath(path))
     try:
@@ -44,9 +44,11 @@ def replacing(path: str) -> Iterator[str]:
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         _sync(folder)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise DataError(f"{path!r} cannot be written: {error.strerror or error}") from error
         raise
 
 

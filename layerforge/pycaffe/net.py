@@ -163,7 +163,7 @@ class Net:
         """Writes the parameters as a binary .caffemodel."""
         from layerforge.io import weights as weight_files
 
-        weight_files.save_weights(self._net, os.fspath(path))
+        weight_files.save_weights(self._net, os.fspath(path), hdf5=False)
 
     def save_hdf5(self, path: str | os.PathLike[str]) -> None:
         """Writes the parameters as HDF5."""
