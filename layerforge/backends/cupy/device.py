@@ -81,6 +81,8 @@ def version_text(version: int) -> str:
 class DeviceMemory:
     """Plain C order in the memory of one device. Copies wait for the stream, so the host sees finished work."""
 
+    plain = True
+
     def __init__(self, cupy: Any, device: int, stream: Any) -> None:
         self.name = f"cuda:{device}"
         self.plain = True

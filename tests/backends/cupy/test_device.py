@@ -164,6 +164,15 @@ def test_values_travel_to_the_device_and_back(install):
     assert backend.stream.log == ["use", "set", "synchronize", "get"]
 
 
+def test_memory_that_suffices_is_kept_when_a_value_shrinks(install):
+    install(fake_cupy())
+    memory = get_backend("cupy").representation
+    storage = Storage(4, initial=lambda: np.arange(4))
+    storage.array(memory)
+    storage.resize(2)
+    assert storage.array(memory).tolist() == [0, 1]
+
+
 def test_full_memory_is_said_with_what_was_wanted(install):
     install(fake_cupy(memory=2**30))
     with pytest.raises(DeviceError, match=r"GPU 0 has no memory for 4096\.0 MiB more: 1\.0 of 2\.0 GiB are free"):
