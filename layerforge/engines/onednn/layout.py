@@ -1,0 +1,153 @@
+"""Layouts: oneDNN's memory descriptors as representations of Storage. One object per distinct layout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from ctypes import POINTER, byref, c_int, c_int64
+from typing import Any
+
+import numpy as np
+
+from layerforge.core.storage import HOST, Representation
+from layerforge.engines.onednn.library import ExecArg, Library, dims
+
+F32, BF16 = 3, 2
+ANY = 1  # format_tag_any: oneDNN chooses
+_PLAIN = (0, 2, 3, 4, 5, 6, 7)  # format tags a, ab, abc, … by number of axes
+_NDIMS, _DIMS, _TYPE, _PADDED, _NBLOCKS, _BLOCKS, _BLOCK_AXES, _STRIDES = 256, 257, 258, 260, 263, 264, 265, 14
+ALIGNMENT = 64  # bytes
+
+
+def aligned_zeros(nbytes: int, dtype: Any = np.float32) -> np.ndarray:
+    """A flat array that starts on a cache line; the base it owns lives as long as it does."""
+    dtype = np.dtype(dtype)
+    count = -(-nbytes // dtype.itemsize)
+    block = np.zeros(count * dtype.itemsize + ALIGNMENT, np.uint8)
+    start = -block.ctypes.data % ALIGNMENT
+    return block[start : start + count * dtype.itemsize].view(dtype)
+
+
+class Layout:
+    """One memory layout of one shape.
+
+    desc            oneDNN's descriptor
+    representation  HOST when the layout is plain C order in float32, else the layout itself
+    """
+
+    plain = False
+
+    def __init__(self, factory: LayoutFactory, desc: int, key: tuple[Any, ...]) -> None:
+        self._factory, self.desc, self.key = factory, desc, key
+        self.shape: tuple[int, ...] = key[0]
+        self.nbytes = factory.library.desc_size(desc)
+        self.dtype: Any = np.dtype(np.float32) if key[1] == F32 else np.dtype(np.uint16)
+        self.is_plain = key[1] == F32 and key[3] == () and self.shape == key[4] and key[2] == _row_major(self.shape)
+        self.representation: Representation = HOST if self.is_plain else self
+        self.name = _name(key)
+
+    def zeros(self, count: int, dtype: Any) -> np.ndarray:
+        return aligned_zeros(self.nbytes, self.dtype)
+
+    def to_host(self, source: np.ndarray, target: np.ndarray) -> None:
+        self._factory.reorder(self, source, self._factory.plain(self.shape), target)
+
+    def from_host(self, source: np.ndarray, target: np.ndarray) -> None:
+        self._factory.reorder(self._factory.plain(self.shape), source, self, target)
+
+    def convert(self, other: Any, source: np.ndarray, target: np.ndarray) -> bool:
+        """From another layout of the same shape directly; other shapes of the same memory go through the host."""
+        if not isinstance(other, Layout) or other.shape != self.shape:
+            return False
+        self._factory.reorder(other, source, self, target)
+        return True
+
+    def __repr__(self) -> str:
+        return f"<Layout {self.name} {self.shape}>"
+
+
+class LayoutFactory:
+    """Makes each layout once, and the reorders between them. Counts the conversions that are run."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self._known: dict[tuple[Any, ...], Layout] = {}
+        self._reorders: dict[tuple[int, int], tuple[int, Any, int, int]] = {}
+        self.conversions = 0
+
+    def plain(self, shape: Sequence[int], dtype: int = F32) -> Layout:
+        """C order."""
+        return self.tagged(shape, _PLAIN[len(shape) or 1], dtype)
+
+    def tagged(self, shape: Sequence[int], tag: int, dtype: int = F32) -> Layout:
+        """The layout of a format tag."""
+        shape = tuple(shape) or (1,)
+        return self.of(self.library.make("memory_desc_create_with_tag", len(shape), dims(shape), dtype, tag))
+
+    def any(self, shape: Sequence[int], dtype: int = F32) -> int:
+        """A descriptor that leaves the layout to oneDNN; only for asking, never for memory."""
+        shape = tuple(shape) or (1,)
+        return self.library.make("memory_desc_create_with_tag", len(shape), dims(shape), dtype, ANY)
+
+    def of(self, desc: int) -> Layout:
+        """The one layout equal to this descriptor, which may belong to a primitive."""
+        key = self._key(desc)
+        if key not in self._known:
+            self._known[key] = Layout(self, self.library.make("memory_desc_clone", desc), key)
+        return self._known[key]
+
+    def reorder(self, have: Layout, source: np.ndarray, want: Layout, target: np.ndarray) -> None:
+        """Copies from one layout into another; pads with zeros."""
+        self.conversions += 1
+        primitive, args, first, second = self._reorder_primitive(have, want)
+        self.library.call("memory_set_data_handle", first, source.ctypes.data)
+        self.library.call("memory_set_data_handle", second, target.ctypes.data)
+        self.library.call("primitive_execute", primitive, self.library.stream, 2, args)
+        self.library.call("stream_wait", self.library.stream)
+
+    def _reorder_primitive(self, have: Layout, want: Layout) -> tuple[int, Any, int, int]:
+        pair = (id(have), id(want))
+        if pair not in self._reorders:
+            library = self.library
+            desc = library.make("reorder_primitive_desc_create", have.desc, library.engine, want.desc, library.engine, None)
+            primitive = library.make("primitive_create", desc)
+            library.call("primitive_desc_destroy", desc)
+            first, second = (library.make("memory_create", layout.desc, library.engine, None) for layout in (have, want))
+            args = (ExecArg * 2)(ExecArg(1, first), ExecArg(17, second))  # FROM, TO
+            self._reorders[pair] = (primitive, args, first, second)
+        return self._reorders[pair]
+
+    def _key(self, desc: int) -> tuple[Any, ...]:
+        """(dims, type, strides, ((axis, block), …), padded dims): equal keys are equal layouts."""
+        n = self._int(desc, _NDIMS)
+        blocks = self._int(desc, _NBLOCKS)
+        inner = tuple(zip(self._list(desc, _BLOCK_AXES, blocks), self._list(desc, _BLOCKS, blocks)))
+        shape = self._list(desc, _DIMS, n)
+        strides = self._list(desc, _STRIDES, n)
+        if not inner:  # the stride of an axis of one value says nothing
+            strides = tuple(0 if size == 1 else stride for size, stride in zip(shape, strides))
+        return shape, self._int(desc, _TYPE), strides, inner, self._list(desc, _PADDED, n)
+
+    def _int(self, desc: int, what: int) -> int:
+        value = c_int()
+        self.library.call("memory_desc_query", desc, what, byref(value))
+        return value.value
+
+    def _list(self, desc: int, what: int, count: int) -> tuple[int, ...]:
+        values = POINTER(c_int64)()
+        self.library.call("memory_desc_query", desc, what, byref(values))
+        return tuple(values[i] for i in range(count))
+
+
+def _row_major(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(0 if size == 1 else math.prod(shape[i + 1 :]) for i, size in enumerate(shape))
+
+
+def _name(key: tuple[Any, ...]) -> str:
+    """oneDNN's way of writing a layout: aBcd16b, with the outer axes by falling stride."""
+    shape, dtype, strides, inner, _ = key
+    blocked = {axis for axis, _ in inner}
+    order = sorted(range(len(shape)), key=lambda axis: (-strides[axis] if strides[axis] else -math.inf if shape[axis] == 1 else 0, axis))
+    outer = "".join(chr(ord("A" if axis in blocked else "a") + axis) for axis in order)
+    return outer + "".join(f"{size}{chr(ord('a') + axis)}" for axis, size in inner) + ("" if dtype == F32 else ":bf16")
+
