@@ -13,6 +13,7 @@ import numpy as np
 
 from layerforge.core.errors import LayerForgeError
 from layerforge.core.storage import HOST
+from layerforge.io.weights import load_weights, save_weights
 from layerforge.net.build import build_net
 from layerforge.net.net import Net as CoreNet
 from layerforge.net.share import share_parameters_with
@@ -148,10 +149,8 @@ class Net:
 
     def copy_from(self, path: str | os.PathLike[str]) -> None:
         """Takes weights by layer name from a .caffemodel (binary or HDF5); several files are separated by commas."""
-        from layerforge.io import weights as weight_files
-
         for part in os.fspath(path).split(","):
-            weight_files.copy_weights(weight_files.read_weights(part), self._net, source=part)
+            load_weights(self._net, part)
 
     load_hdf5 = copy_from
 
@@ -167,9 +166,7 @@ class Net:
 
     def save_hdf5(self, path: str | os.PathLike[str]) -> None:
         """Writes the parameters as HDF5."""
-        from layerforge.io import weights as weight_files
-
-        weight_files.save_weights(self._net, os.fspath(path), hdf5=True)
+        save_weights(self._net, path, hdf5=True)
 
     def set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
         """Gives arrays to the net's MemoryData layer, which must be its first layer."""

@@ -1,0 +1,1 @@
+"""The oneDNN engine: planned primitives for the NumPy backend on the CPU."""
