@@ -1,4 +1,4 @@
-"""Every field of every layer's parameters refuses bad values: one error that names the place, the layer and the field."""
+"""Every field of every layer's parameters refuses bad values: one error that names place, layer and field."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def bad(spec: Spec) -> Iterator[str]:
 
 
 def text(layer: type[Layer], path: Path, lines: list[str]) -> tuple[str, int]:
-    """A net of this layer, its required fields set, with `lines` inside the messages of `path`; and their first line."""
+    """A net of this layer, required fields set, with `lines` inside the messages of `path`; and their place."""
     out = ["layer {", '  name: "wrong"', f'  type: "{layer.type}"']
     own = [(n, s) for n, s in layer.Params.specs().items() if s.required and not s.beside]
     given = {line.split(":")[0].split(" ")[0] for line in lines}
