@@ -43,7 +43,7 @@ class HostView:
     def _legacy(self, axis: int) -> int:
         shape = self._blob.shape
         if len(shape) > 4:
-            raise LayerError(f"blob {self._blob.name!r} has {len(shape)} axes; num, channels, height and width speak of at most 4")
+            raise LayerError(f"blob {self._blob.name!r} has {len(shape)} axes; width and height need four")
         return shape[axis] if axis < len(shape) else 1
 
     @property

@@ -26,7 +26,9 @@ class DatabaseSource:
     skip  so many records are left out at the start
     """
 
-    def __init__(self, reader: Reader, batch_size: int, transformer: Transformer, *, labels: bool = True, skip: int = 0) -> None:
+    def __init__(
+        self, reader: Reader, batch_size: int, transformer: Transformer, *, labels: bool = True, skip: int = 0
+    ) -> None:
         self.reader, self.batch_size, self.transformer, self.labels = reader, batch_size, transformer, labels
         key, value = reader.first()
         self._first_name, self._first = reader.name(key), parse_datum(value, reader.name(key))
@@ -105,4 +107,4 @@ def require_shape(transformer: Transformer, x: np.ndarray, shape: tuple[int, ...
         raise DataError(f"{name}: {error.message}", where=error.where, hint=error.hint) from None
     if got != shape:
         raise DataError(f"{name} has the shape {got}, the first picture of its batch {shape}",
-                        hint="give the pictures one size (crop_size, or new_height and new_width), one number of channels, or batch_size: 1")
+                        hint="give the pictures one size and one number of channels, or write batch_size: 1")

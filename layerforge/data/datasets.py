@@ -81,7 +81,8 @@ def read_idx(path: str) -> np.ndarray:
         with gzip.open(path, "rb") if packed else open(path, "rb") as file:  # type: ignore[attr-defined]
             return _read_idx(file, path)
     except (OSError, EOFError, zlib.error, struct.error) as error:
-        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is cut off or broken'}") from None
+        problem = getattr(error, "strerror", None) or "it is cut off or broken"
+        raise DataError(f"{path} cannot be read: {problem}") from None
 
 
 def _read_idx(file: IO[bytes], path: str) -> np.ndarray:
@@ -139,8 +140,8 @@ def download_idx(file: IdxFile, folder: str) -> str:
 def write_digits(table: str, out: str = ".") -> list[tuple[str, int]]:
     """Writes digits_train_lmdb and digits_test_lmdb into `out`; returns (path, records) of each.
 
-    table  digits.csv.gz: 64 pixels 0–16, kept as they are, and the label, one picture a line. Every fifth (index % 5 == 4) is
-           a test picture.
+    table  digits.csv.gz: 64 pixels 0–16, kept as they are, and the label, one picture a line. Every fifth, with
+           index % 5 == 4, is a test picture.
     """
     try:
         with gzip.open(table, "rt", encoding="ascii") as file:

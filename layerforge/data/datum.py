@@ -1,7 +1,7 @@
 """Datum: the record of Caffe's databases, read without copying its pixels.
 
-A message with channels 1, height 2, width 3, data 4 (bytes), label 5, float_data 6 and encoded 7. A whole batch of raw records
-that differ in pixels and label alone is taken as one array.
+A message with channels 1, height 2, width 3, data 4 (bytes), label 5, float_data 6 and encoded 7. A whole batch of raw
+records that differ in pixels and label alone is taken as one array.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def parse_datum(record: bytes, name: str) -> Datum:
         count = datum.channels * datum.height * datum.width
         held = len(datum.data) or datum.floats.size
         if min(datum.shape) < 1 or held != count:
-            raise DataError(f"{name} is broken: {held} values for the shape {datum.channels} × {datum.height} × {datum.width}",
+            raise DataError(f"{name} is broken: {held} values for the shape {datum.shape}",
                             hint="build the database again")
     elif not len(datum.data):
         raise DataError(f"{name} is broken: an encoded picture without bytes", hint="build the database again")

@@ -49,7 +49,7 @@ def open_hdf5(path: str) -> Any:
 class Hdf5Source:
     """Rows of the datasets `names`; batches go on from file to file and around the end.
 
-    files, rows  streams of the shuffles of files and of rows in a file, drawn anew for every round; None keeps the order
+    files, rows  streams of the shuffles of files and of rows in a file, drawn for every round; None keeps the order
     """
 
     def __init__(self, paths: Sequence[str], names: Sequence[str], batch_size: int, *,
@@ -70,7 +70,7 @@ class Hdf5Source:
             counts = {len(dataset) for dataset in datasets}
             shapes = [dataset.shape[1:] for dataset in datasets]
         if len(counts) != 1:
-            raise DataError(f"{path}: the datasets {', '.join(self.names)} differ in rows: {', '.join(map(str, sorted(counts)))}")
+            raise DataError(f"{path}: the datasets {', '.join(self.names)} differ in rows: {sorted(counts)}")
         if shapes != (self._row_shapes or shapes):
             raise DataError(f"{path}: rows have the shapes {shapes}, those of {self.paths[0]} {self._row_shapes}")
         self._row_shapes = shapes
@@ -83,9 +83,10 @@ class Hdf5Source:
 
         found = file.get(name)
         if not isinstance(found, h5py.Dataset):
-            raise DataError(f"{path} has no dataset {name!r}", hint=did_you_mean(name, list(file)) or f"it has {', '.join(list(file)[:20])}")
+            raise DataError(f"{path} has no dataset {name!r}",
+                            hint=did_you_mean(name, list(file)) or f"it has {', '.join(list(file)[:20])}")
         if found.dtype.kind not in "fiub" or not found.shape:
-            raise DataError(f"{path}: the dataset {name!r} holds {found.dtype} of shape {found.shape}, rows of numbers are needed")
+            raise DataError(f"{path}: the dataset {name!r} is {found.dtype} of shape {found.shape}, no rows of numbers")
         return found
 
     def shapes(self) -> list[tuple[int, ...]]:
@@ -96,7 +97,7 @@ class Hdf5Source:
 
     def seek(self, position: Position) -> None:
         if int(position["of"]) != self._total:
-            raise DataError(f"the HDF5 files have {self._total} rows, they had {position['of']} when the state was saved")
+            raise DataError(f"the HDF5 files have {self._total} rows, {position['of']} when the state was saved")
         self._record = int(position["record"])
 
     def read(self) -> tuple[list[np.ndarray], Position]:
@@ -109,11 +110,7 @@ class Hdf5Source:
     def _fill(self, arrays: list[np.ndarray], start: int) -> int:
         """Takes rows of the file at the position into arrays[start:]; returns how many."""
         number, offset = divmod(self._record, self._total)
-        order = range(len(self.paths)) if self._file_order is None else self._file_order.at(number).permutation(len(self.paths))
-        for place, index in enumerate(order):
-            if offset < self._rows[index]:
-                break
-            offset -= self._rows[index]
+        place, index, offset = self._find(number, offset)
         count = min(self.batch_size - start, self._rows[index] - offset)
         for array, rows in zip(arrays, self._open(index)):
             chosen: Any = slice(offset, offset + count)
@@ -125,6 +122,16 @@ class Hdf5Source:
                 raise DataError(f"{self.paths[index]} cannot be read: {error}") from None
         self._record += count
         return count
+
+    def _find(self, number: int, offset: int) -> tuple[int, int, int]:
+        """(place in the round's order of files, file, row in it) of a row of round `number`."""
+        files = len(self.paths)
+        order = range(files) if self._file_order is None else self._file_order.at(number).permutation(files)
+        for place, index in enumerate(order):
+            if offset < self._rows[index]:
+                return place, int(index), offset
+            offset -= self._rows[index]
+        raise IndexError(offset)
 
     def _shuffled(self, stream: Stream, draw: int, count: int) -> np.ndarray:
         if self._row_draw[0] != (stream.key, draw):

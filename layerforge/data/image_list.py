@@ -25,7 +25,7 @@ class ImageList(NamedTuple):
 
 
 def read_image_list(path: str) -> ImageList:
-    """Reads lines of a name, a space and a label. The label follows the last space; without a space it is 0, as in Caffe.
+    """Reads lines of a name, a space and a label, which follows the last space; without one it is 0, as in Caffe.
 
     Raises DataError with the line for a label that is no whole number, and for an empty list.
     """
@@ -54,7 +54,8 @@ def _label(text: str, path: str, line: int) -> int:
         raise DataError(f"the label {text!r} is no whole number", where=f"{path}:{line}",
                         hint="the label follows the last space of the line") from None
     if not -MAX_LABEL <= value <= MAX_LABEL:
-        raise DataError(f"the label {value} is out of range", where=f"{path}:{line}", hint=f"labels go up to {MAX_LABEL}")
+        raise DataError(f"the label {value} is out of range", where=f"{path}:{line}",
+                        hint=f"labels go up to {MAX_LABEL}")
     return value
 
 
@@ -85,7 +86,7 @@ class ImageSource:
 
     def seek(self, position: Position) -> None:
         if int(position["of"]) != len(self.pictures.names):
-            raise DataError(f"the list has {len(self.pictures.names)} pictures, it had {position['of']} when the state was saved")
+            raise DataError(f"the list has {len(self.pictures.names)} pictures, it had {position['of']}")
         self._record = int(position["record"])
 
     def read(self) -> tuple[int, list[int], Position]:

@@ -43,7 +43,8 @@ def read_file(name: str, folder: str = "") -> bytes:
         except OSError as error:
             problem = f"{error.strerror}"
     places = " or ".join(repr(path) for path in tried)
-    raise DataError(f"the picture {places} cannot be read: {problem}", hint="check root_folder and the list of pictures")
+    raise DataError(f"the picture {places} cannot be read: {problem}",
+                    hint="check root_folder and the list of pictures")
 
 
 def decode(data: bytes | memoryview, color: bool | None, name: str) -> np.ndarray:
@@ -59,9 +60,11 @@ def decode(data: bytes | memoryview, color: bool | None, name: str) -> np.ndarra
     except cv2.error as error:
         raise DataError(f"{name} cannot be decoded: {error.err or 'OpenCV refuses it'}") from None
     if image is None or not image.size:
-        raise DataError(f"{name} cannot be decoded: it is broken or no picture", hint="open it in a viewer, or replace it")
+        raise DataError(f"{name} cannot be decoded: it is broken or no picture",
+                        hint="open it in a viewer, or replace it")
     if image.dtype != np.uint8:
-        raise DataError(f"{name} has {8 * image.itemsize} bits per channel, 8 are needed", hint="convert it, or set force_color or force_gray")
+        raise DataError(f"{name} has {8 * image.itemsize} bits per channel, 8 are needed",
+                        hint="convert it, or set force_color or force_gray")
     return image if image.ndim == 3 else image[:, :, None]
 
 

@@ -45,7 +45,8 @@ class Prefetch(Generic[T]):
         with self._changed:
             while self._given not in self._ready:
                 if self._closed or not any(thread.is_alive() for thread in self._threads):
-                    raise DataError("the data threads are gone", hint="a process that was forked must open its own nets")
+                    raise DataError("the data threads are gone",
+                                    hint="a process that was forked must open its own nets")
                 self._changed.wait(PATIENCE_SECONDS)
             batch, error = self._ready[self._given]
             if error is not None:

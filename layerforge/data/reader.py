@@ -132,7 +132,8 @@ _opened: weakref.WeakValueDictionary[tuple[int, int], _Lmdb] = weakref.WeakValue
 def _open_lmdb(path: str) -> _Lmdb:
     file = os.path.join(path, "data.mdb") if os.path.isdir(path) else path
     if not os.path.isfile(file):
-        raise DataError(f"{path} is no LMDB database: it has no data.mdb", hint="is it a LevelDB? then write backend: LEVELDB")
+        raise DataError(f"{path} is no LMDB database: it has no data.mdb",
+                        hint="is it a LevelDB? then write backend: LEVELDB")
     status = os.stat(file)
     with _lock:
         found = _opened.get((status.st_dev, status.st_ino))

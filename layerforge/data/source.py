@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 Position = Mapping[str, Any]
-"""Where a source stands: plain numbers and texts, to be saved with a solver's state. "record" counts from the first start."""
+"""Where a source stands: plain numbers and texts, to be saved in a state. "record" counts over all rounds."""
 
 
 class Batch(NamedTuple):

@@ -20,7 +20,7 @@ CHUNK_VALUES = 2**16  # values transformed at once: they stay in the cache from 
 class TransformParams(Params, message="transform_param"):
     scale: float = field(float, 1.0, doc="what values are multiplied by, after the mean was subtracted")
     mirror: bool = field(bool, False, doc="mirrors every other picture, by chance, in both phases")
-    crop_size: int = field(int, 0, at_least=0, doc="side of the square cut out: by chance in TRAIN, from the centre in TEST; 0: none")
+    crop_size: int = field(int, 0, at_least=0, doc="side of the square cut out, at random in TRAIN; 0: none")
     mean_file: str = field(str, "", doc="the mean picture (binaryproto), of the size before cropping")
     mean_value: tuple[float, ...] = field(float, repeated=True, doc="the mean, one for all channels or one for each")
     force_color: bool = field(bool, False, doc="decodes compressed pictures with 3 channels")
@@ -36,7 +36,10 @@ class Transformer:
     mean    the mean file's picture (C, H, W), or None
     """
 
-    def __init__(self, params: TransformParams, phase: Phase, stream: Stream, mean: np.ndarray | None = None, dtype: Any = np.float32) -> None:
+    def __init__(
+        self, params: TransformParams, phase: Phase, stream: Stream, mean: np.ndarray | None = None,
+        dtype: Any = np.float32,
+    ) -> None:
         self.params, self.stream, self.dtype = params, stream, np.dtype(dtype)
         self.random_crop = phase == Phase.TRAIN and params.crop_size > 0
         self.mean = None if mean is None else np.ascontiguousarray(mean, dtype)
@@ -56,14 +59,18 @@ class Transformer:
         """
         crop, mean = self.params.crop_size, self.mean
         if crop > min(height, width):
-            raise DataError(f"crop_size: {crop}, but the picture has {height} × {width} pixels", where=self.params.where("crop_size"))
+            raise DataError(f"crop_size: {crop}, but the picture has {height} × {width} pixels",
+                            where=self.params.where("crop_size"))
         if mean is not None and mean.shape[1:] == (1, 1) and not self.params.mean_file:
             if len(mean) not in (1, channels):
-                raise DataError(f"mean_value is given {len(mean)} times for {channels} channels", where=self.params.where("mean_value"),
+                raise DataError(f"mean_value is given {len(mean)} times for {channels} channels",
+                                where=self.params.where("mean_value"),
                                 hint="give one for all channels or one for each")
         elif mean is not None and mean.shape != (channels, height, width):
-            raise DataError(f"the mean in {self.params.mean_file!r} is {_by(mean.shape)}, the picture {_by((channels, height, width))}",
-                            where=self.params.where("mean_file"), hint="the mean has the size of the pictures before cropping")
+            picture = channels, height, width
+            raise DataError(f"the mean in {self.params.mean_file!r} is {_by(mean.shape)}, the picture {_by(picture)}",
+                            where=self.params.where("mean_file"),
+                            hint="the mean has the size of the pictures before cropping")
         return (channels, crop, crop) if crop else (channels, height, width)
 
     def batch(self, x: np.ndarray, record: int, out: np.ndarray) -> None:
@@ -132,16 +139,20 @@ class Transformer:
             out *= self.dtype.type(self.params.scale)
 
 
-def make_transformer(params: TransformParams, phase: Phase, stream: Stream, load_mean: Callable[[str], np.ndarray], dtype: Any) -> Transformer:
+def make_transformer(
+    params: TransformParams, phase: Phase, stream: Stream, load_mean: Callable[[str], np.ndarray], dtype: Any
+) -> Transformer:
     """A transformer after its parameters were held against one another.
 
     load_mean  reads the mean file of this name
     Raises DataError for parameters that contradict one another, and what load_mean raises.
     """
     if params.mean_file and params.mean_value:
-        raise DataError("mean_file and mean_value are both given", where=params.where("mean_value"), hint="keep one of them")
+        raise DataError("mean_file and mean_value are both given", where=params.where("mean_value"),
+                        hint="keep one of them")
     if params.force_color and params.force_gray:
-        raise DataError("force_color and force_gray are both set", where=params.where("force_gray"), hint="keep one of them")
+        raise DataError("force_color and force_gray are both set", where=params.where("force_gray"),
+                        hint="keep one of them")
     mean = load_mean(params.mean_file) if params.mean_file else None
     return Transformer(params, phase, stream, mean, dtype)
 

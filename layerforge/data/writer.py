@@ -54,7 +54,8 @@ def _put(environment: Any, chunk: list[tuple[bytes, bytes]]) -> None:
             with environment.begin(write=True) as transaction:
                 for key, value in chunk:
                     if not transaction.put(key, value, append=True):
-                        raise DataError(f"the record {key!r} is not behind the one before it", hint="records go in the order of their keys")
+                        raise DataError(f"the record {key!r} is not behind the one before it",
+                                        hint="records go in the order of their keys")
             return
         except lmdb.MapFullError:
             environment.set_mapsize(2 * environment.info()["map_size"])

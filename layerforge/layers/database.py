@@ -24,7 +24,8 @@ class DataParams(Params, message="data_param"):
     crop_size: int = field(int, 0, at_least=0, doc="old, has no effect: use transform_param")
     mirror: bool = field(bool, False, doc="old, has no effect: use transform_param")
     force_encoded_color: bool = field(bool, False, doc="old, has no effect: use force_color in transform_param")
-    transform: TransformParams = field(TransformParams, TransformParams(), beside=True, doc="what is done to the pictures")
+    transform: TransformParams = field(TransformParams, TransformParams(),
+                                       beside=True, doc="what is done to the pictures")
 
 
 class Data(SourceLayer):
@@ -43,7 +44,8 @@ class Data(SourceLayer):
         p = self.params
         old_fields_warning(self)
         reader = open_database(self.find(p.source, "database", "source"), p.backend)
-        source = DatabaseSource(reader, p.batch_size, self.transformer(), labels=len(self.definition.tops) > 1, skip=self.skipped(p.rand_skip))
+        source = DatabaseSource(reader, p.batch_size, self.transformer(), labels=len(self.definition.tops) > 1,
+                                skip=self.skipped(p.rand_skip))
         self.threads = self.decoders() if source.encoded else 1
         return source
 

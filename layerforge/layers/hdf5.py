@@ -18,7 +18,7 @@ class HDF5DataParams(Params, message="hdf5_data_param"):
 
 
 class HDF5Data(SourceLayer):
-    """top[i] = the next rows of the dataset that is named as the top; batches go on over the borders of files and around the end
+    """top[i] = the next rows of the dataset named as the top, over the borders of files and around the end
 
     top[i]  (batch_size, ...) as the rows of its dataset; any type of number becomes the net's
 
@@ -30,7 +30,8 @@ class HDF5Data(SourceLayer):
 
     def open(self):
         p = self.params
-        self.require("transform_param" not in self.definition.params, "rows of HDF5 files are not transformed", hint="remove transform_param")
+        self.require("transform_param" not in self.definition.params, "rows of HDF5 files are not transformed",
+                     hint="remove transform_param")
         paths = read_file_list(self.find(p.source, "list of HDF5 files", "source"), self.folder)
         files, rows = (self.rng.stream("files"), self.rng.stream("rows")) if p.shuffle else (None, None)
         return Hdf5Source(paths, self.definition.tops, p.batch_size, files=files, rows=rows, dtype=self.dtype)
@@ -60,7 +61,7 @@ class HDF5Output(Layer):
 
     def reshape(self, bottom, top):
         for i, view in enumerate(bottom):
-            self.require(0 < len(view.shape) <= 4, f"bottom[{i}] has {len(view.shape)} axes, one to four can be written")
+            self.require(0 < view.ndim <= 4, f"bottom[{i}] has {view.ndim} axes, one to four can be written")
         self.require(bottom[0].shape[0] == bottom[1].shape[0],
                      f"bottom[0] has {bottom[0].shape[0]} rows, bottom[1] {bottom[1].shape[0]}")
 

@@ -22,7 +22,8 @@ class ImageDataParams(Params, message="image_data_param"):
     mean_file: str = field(str, "", doc="old, has no effect: use transform_param")
     crop_size: int = field(int, 0, at_least=0, doc="old, has no effect: use transform_param")
     mirror: bool = field(bool, False, doc="old, has no effect: use transform_param")
-    transform: TransformParams = field(TransformParams, TransformParams(), beside=True, doc="what is done to the pictures")
+    transform: TransformParams = field(TransformParams, TransformParams(),
+                                       beside=True, doc="what is done to the pictures")
 
 
 class ImageData(SourceLayer):
@@ -44,8 +45,10 @@ class ImageData(SourceLayer):
                      hint="set both or neither", field="new_width" if p.new_width else "new_height")
         pictures = read_image_list(self.find(p.source, "list of pictures", "source"))
         skip = self.skipped(p.rand_skip)
-        self.require(skip < len(pictures.names), f"rand_skip skips {skip} of {len(pictures.names)} pictures", field="rand_skip")
+        self.require(skip < len(pictures.names), f"rand_skip skips {skip} of {len(pictures.names)} pictures",
+                     field="rand_skip")
         self.threads = self.decoders()
         return ImageSource(
-            pictures, p.batch_size, self.transformer(), size=(p.new_height, p.new_width) if p.new_height else None, color=p.is_color,
-            root=p.root_folder, folder=self.folder, order=self.rng.stream("shuffle") if p.shuffle else None, skip=skip)
+            pictures, p.batch_size, self.transformer(), size=(p.new_height, p.new_width) if p.new_height else None,
+            color=p.is_color, root=p.root_folder, folder=self.folder,
+            order=self.rng.stream("shuffle") if p.shuffle else None, skip=skip)

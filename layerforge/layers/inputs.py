@@ -12,7 +12,7 @@ class BlobShape(Params):
 
 
 class InputParams(Params, message="input_param"):
-    shape: tuple[BlobShape, ...] = field(BlobShape, repeated=True, doc="one for each top, for all, or none: a script reshapes")
+    shape: tuple[BlobShape, ...] = field(BlobShape, repeated=True, doc="one for each, for all, or none")
 
 
 class Input(Layer):
@@ -43,10 +43,10 @@ class Input(Layer):
 
 
 class DummyDataParams(Params, message="dummy_data_param"):
-    data_filler: tuple[FillerParams, ...] = field(FillerParams, repeated=True, doc="one for each top, for all, or none: zeros")
+    data_filler: tuple[FillerParams, ...] = field(FillerParams, repeated=True, doc="one for each, for all, or none")
     shape: tuple[BlobShape, ...] = field(BlobShape, repeated=True, doc="one for each top, or one for all")
     num: tuple[int, ...] = field(int, repeated=True, at_least=0, doc="the first axis of all tops or each (old form)")
-    channels: tuple[int, ...] = field(int, repeated=True, at_least=0, doc="the second axis of all tops or each (old form)")
+    channels: tuple[int, ...] = field(int, repeated=True, at_least=0, doc="the second axis of all or each (old form)")
     height: tuple[int, ...] = field(int, repeated=True, at_least=0, doc="the third axis of all tops or each (old form)")
     width: tuple[int, ...] = field(int, repeated=True, at_least=0, doc="the fourth axis of all tops or each (old form)")
 

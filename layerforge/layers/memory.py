@@ -18,7 +18,8 @@ class MemoryDataParams(Params, message="memory_data_param"):
     channels: int = field(int, required=True, at_least=1, doc="the second axis of the rows")
     height: int = field(int, required=True, at_least=1, doc="the third axis of the rows")
     width: int = field(int, required=True, at_least=1, doc="the fourth axis of the rows")
-    transform: TransformParams = field(TransformParams, TransformParams(), beside=True, doc="has no effect on arrays, as in Caffe")
+    transform: TransformParams = field(TransformParams, TransformParams(),
+                                       beside=True, doc="has no effect on arrays, as in Caffe")
 
 
 class MemoryData(Layer):
@@ -50,10 +51,11 @@ class MemoryData(Layer):
         Raises LayerError when they do not fit.
         """
         data, labels = np.asarray(data), np.asarray(labels)
-        self.require(data.shape[1:] == self.row or data.size == math.prod(self.row) * max(1, len(data)) and data.ndim > 0,
+        self.require(data.ndim > 0 and data.size == len(data) * math.prod(self.row),
                      f"the data has the shape {data.shape}, (n, {', '.join(map(str, self.row))}) is needed")
         n = len(data)
-        self.require(n > 0 and n % self.params.batch_size == 0, f"{n} rows are no multiple of batch_size: {self.params.batch_size}")
+        batch_size = self.params.batch_size
+        self.require(n > 0 and n % batch_size == 0, f"{n} rows are no multiple of batch_size: {batch_size}")
         self.require(labels.size == n, f"{labels.size} labels for {n} rows")
         self.data, self.labels = data.reshape(n, *self.row), labels.reshape(n, 1, 1, 1)
         self.next_row = 0

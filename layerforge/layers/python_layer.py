@@ -41,9 +41,9 @@ class UserBlobs(list[Any]):
 class Python(Layer):
     """top = whatever `module.layer` makes of bottom
 
-    The class gets `param_str`, `phase` and `blobs`; its bottom and top have data, diff, shape, reshape(), num … width and count.
-    Its reshape runs before every forward. What its code raises comes out as it is. With `state()` and `load_state(state)` it
-    takes part in exact resume.
+    It gets `param_str`, `phase` and `blobs`; its bottom and top have data, diff, shape, reshape(), num, width and
+    count. Its reshape runs before every forward. What its code raises comes out as it is. With `state()` and
+    `load_state(state)` it takes part in exact resume.
 
     Source: Caffe's python_layer.hpp
     """
@@ -89,7 +89,8 @@ class Python(Layer):
             raise LayerError(f"{self.definition}: module {p.module!r} ({module.__file__}) has no class {p.layer!r}",
                              where=p.where("layer"), hint=did_you_mean(p.layer, classes))
         missing = [verb for verb in VERBS if not callable(getattr(found, verb, None))]
-        self.require(callable(found) and not missing, f"{p.layer} of module {p.module!r} lacks {', '.join(missing)}", field="layer",
+        self.require(callable(found) and not missing, f"{p.layer} of module {p.module!r} lacks {', '.join(missing)}",
+                     field="layer",
                      hint="a Python layer has the methods setup, reshape, forward and backward")
         return found
 
@@ -105,7 +106,8 @@ class Python(Layer):
                 raise  # the user's module misses one of its own
             looked = " or in ".join(map(repr, dict.fromkeys(places)))
             raise LayerError(f"{self.definition}: there is no module {name!r} on sys.path, in {looked}",
-                             where=self.params.where("module"), hint="set PYTHONPATH, or put the file beside the prototxt") from None
+                             where=self.params.where("module"),
+                             hint="set PYTHONPATH, or put the file beside the prototxt") from None
         finally:
             sys.path[:] = known + [place for place in sys.path if place not in known and place not in places]
 

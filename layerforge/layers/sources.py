@@ -21,8 +21,9 @@ PREFETCH_BATCHES = 4
 class SourceLayer(Layer):
     """top[i] = array i of the source's next batch
 
-    Subclasses say in `open` where batches come from. Threads start with the first forward. Random numbers depend on the seed and
-    the record alone, so `state`, the position of the first batch that no forward has taken yet, is all a resumed run needs.
+    Subclasses say in `open` where batches come from. Threads start with the first forward. Random numbers depend on the
+    seed and the record alone, so `state`, the position of the first batch that no forward has taken yet, is all that a
+    resumed run needs.
     """
 
     bottoms = 0
@@ -39,7 +40,7 @@ class SourceLayer(Layer):
             self.shapes = self.source.shapes()
         self.position: Position = self.source.tell()
         self._open: list[Any] = [self.source]  # and the threads, once they run
-        self.close = weakref.finalize(self, _close, self._open)  # ends the threads and gives files back, at the latest with the layer
+        self.close = weakref.finalize(self, _close, self._open)  # runs when called, at the latest when the layer goes
 
     def reshape(self, bottom, top):
         for view, shape in zip(top, self.shapes):
@@ -102,7 +103,8 @@ def naming(layer: Layer) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(f"{layer.definition}: {error.message}", where=error.where or layer.definition.where, hint=error.hint) from error
+        raise DataError(f"{layer.definition}: {error.message}", where=error.where or layer.definition.where,
+                        hint=error.hint) from error
 
 
 def _close(opened: list[Any]) -> None:

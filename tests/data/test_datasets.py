@@ -38,7 +38,8 @@ def test_mnist_becomes_caffes_databases(tmp_path, packed):
     made = mnist_folder(tmp_path, packed)
     out = tmp_path / "out"
     out.mkdir()
-    assert datasets.write_mnist(str(tmp_path), str(out)) == [(str(out / "mnist_train_lmdb"), 7), (str(out / "mnist_test_lmdb"), 3)]
+    written = datasets.write_mnist(str(tmp_path), str(out))
+    assert written == [(str(out / "mnist_train_lmdb"), 7), (str(out / "mnist_test_lmdb"), 3)]
     images, labels = made["train"]
     for i, (key, value) in enumerate(open_database(str(out / "mnist_train_lmdb"), "LMDB").read(7)):
         datum = parse_datum(value, "r")
@@ -49,7 +50,8 @@ def test_mnist_becomes_caffes_databases(tmp_path, packed):
 def test_every_fifth_digit_is_a_test_picture(tmp_path):
     assert [count for _, count in datasets.write_digits(DIGITS, str(tmp_path))] == [1438, 359]
     rows = np.loadtxt(gzip.open(DIGITS, "rt"), delimiter=",", dtype=int)
-    records = [parse_datum(value, "r") for _, value in open_database(str(tmp_path / "digits_test_lmdb"), "LMDB").read(359)]
+    reader = open_database(str(tmp_path / "digits_test_lmdb"), "LMDB")
+    records = [parse_datum(value, "r") for _, value in reader.read(359)]
     assert [datum.label for datum in records] == rows[4::5, 64].tolist()
     np.testing.assert_array_equal(records[1].array().ravel(), rows[9, :64])
     assert max(datum.array().max() for datum in records) == 16
@@ -83,7 +85,7 @@ def test_a_missing_idx_file_is_named(tmp_path):
 def mirror(tmp_path, monkeypatch, data):
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror" / "f.gz").write_bytes(gzip.compress(data))
-    monkeypatch.setattr(datasets, "MNIST_MIRRORS", ((tmp_path / "nowhere").as_uri() + "/", (tmp_path / "mirror").as_uri() + "/"))
+    monkeypatch.setattr(datasets, "MNIST_MIRRORS", [f"{(tmp_path / name).as_uri()}/" for name in ("nowhere", "mirror")])
 
 
 def test_a_download_goes_on_with_the_next_mirror(tmp_path, monkeypatch):

@@ -41,7 +41,8 @@ def test_unknown_fields_are_skipped():
 
 
 @pytest.mark.parametrize("record", [
-    b"", make_datum(picture())[:-5], make_datum(picture())[:9], b"\xff" * 30, b"not a datum", b"\x22\xff\xff\xff\xff\x0fab",
+    b"", make_datum(picture())[:-5], make_datum(picture())[:9], b"\xff" * 30, b"not a datum",
+    b"\x22\xff\xff\xff\xff\x0fab",
     b"\x08\x01\x10\x01\x18\x01\x35ab", b"\x08\x7f\x10\x7f\x18\x7f\x22\x01a", b"\x38\x01", b"\x00\x01"])
 def test_a_broken_record_is_named(record):
     with pytest.raises(DataError, match="record '7' is broken"):
@@ -71,7 +72,8 @@ def test_labels_of_two_bytes_are_stacked_too():
 
 
 @pytest.mark.parametrize("other", [
-    make_datum(picture(), 300), make_datum(picture((2, 4, 3)), 1), make_datum(b"x" * 24, 1, encoded=True), make_datum(picture(), -1)])
+    make_datum(picture(), 300), make_datum(picture((2, 4, 3)), 1),
+    make_datum(b"x" * 24, 1, encoded=True), make_datum(picture(), -1)])
 def test_unequal_records_are_not_stacked(other):
     records = [make_datum(picture(), 1), other]
     assert stack_raw(records, parse_datum(records[0], "r")) is None

@@ -31,8 +31,9 @@ def test_the_centre_is_rounded_down():
 
 def test_the_mean_goes_before_the_scale():
     x = batch()
+    mean = np.array([10, 20], np.float32)[:, None, None]
     got = apply(transformer(scale=0.5, mean_value=(10.0, 20.0)), x)
-    np.testing.assert_array_equal(got, (x.astype(np.float32) - np.array([10, 20], np.float32)[:, None, None]) * np.float32(0.5))
+    np.testing.assert_array_equal(got, (x - mean) * np.float32(0.5))
 
 
 def test_a_mean_file_is_cropped_along():
