@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -78,11 +79,16 @@ def new_folder(path: str) -> Iterator[str]:
 
 
 def _sync(path: str) -> None:
-    """Has the system write a file or the entries of a folder to disk."""
+    """Has the system write a file or the entries of a folder to disk.
+
+    Raises OSError when the disk is full or broken: some systems say so only now.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # some file systems refuse it for folders
-            os.fsync(descriptor)
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF):  # file systems without it
+            raise
     finally:
         os.close(descriptor)
 

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import logging
 
 from layerforge.core.errors import PrototxtError
 from layerforge.netdef.params import Params, field
-from layerforge.netdef.types import NetDef, NetState, Phase, SolverDef
+from layerforge.netdef.types import NetDef, SolverDef
+
+log = logging.getLogger("layerforge")
+
+OLD_TYPES = {
+    "SGD": "SGD", "NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad", "RMSPROP": "RMSProp", "ADADELTA": "AdaDelta",
+    "ADAM": "Adam", "SAG": "SAG",
+}
+"""The names of the enum solver_type in today's spelling."""
+
+WITHOUT_EFFECT = ("solver_data_type", "store_blobs_in_old_format", "test_and_snapshot_last_epochs", "eval_type",
+                  "ap_version", "show_per_class_result")
+"""Fields of forks that are read and left alone, with a warning."""
 
 
 class NetStateParams(Params):
@@ -15,11 +27,6 @@ class NetStateParams(Params):
     phase: str = field(str, choices=("TRAIN", "TEST"), doc="TRAIN or TEST; the default follows from the use of the net")
     level: int = field(int, 0, doc="held against the min_level and max_level of the layers' rules")
     stage: tuple[str, ...] = field(str, repeated=True, doc="names that the layers' rules may ask for")
-
-    def over(self, state: NetState, phase: Phase) -> NetState:
-        """What results when this state is laid over a net's own."""
-        own = Phase[self.phase] if self.has("phase") else phase
-        return NetState(own, self.level if self.has("level") else state.level, state.stages + self.stage)
 
 
 class SolverParams(Params):
@@ -57,22 +64,33 @@ class SolverParams(Params):
     plateau_winsize: tuple[int, ...] = field(
         int, repeated=True, at_least=1, doc="iterations without a new lowest loss after which plateau steps")
     min_lr: float = field(float, 0.0, at_least=0, doc="the rate never falls below it; cosine and poly end there")
-    rampup_interval: int = field(int, 0, at_least=0, doc="iterations of linear warm-up before the policy applies")
-    rampup_lr: float = field(float, 0.0, at_least=0, doc="the rate at which the warm-up starts")
+    warmup_iter: int = field(int, 0, at_least=0, doc="iterations of linear warm-up before the policy applies")
+    warmup_start_lr: float = field(float, 0.0, at_least=0, doc="the rate at which the warm-up starts")
+    rampup_interval: int = field(int, 0, at_least=0, doc="iterations of NVCaffe's quadratic warm-up")
+    rampup_lr: float = field(float, 0.0, at_least=0, doc="the rate at which NVCaffe's warm-up starts")
 
     # the update
     type: str = field(str, "SGD", doc="the rule: SGD, Nesterov, AdaGrad, RMSProp, AdaDelta, Adam, AdamW or LARS")
     solver_type: str = field(
-        str, "SGD", choices=("SGD", "NESTEROV", "ADAGRAD", "RMSPROP", "ADADELTA", "ADAM"), doc="the old form of type")
+        str, "SGD", choices=tuple(OLD_TYPES), doc="the old form of type")
     momentum: float = field(float, 0.0, doc="the share of the last step that goes on; AdaDelta's decay, Adam's first")
+    momentum_policy: str = field(
+        str, "fixed", choices=("fixed", "poly", "opt"), doc="NVCaffe: how momentum changes during the run")
+    max_momentum: float = field(float, 0.99, doc="NVCaffe: where momentum_policy: poly ends, and the bound of opt")
+    momentum_power: float = field(float, 1.0, above=0, doc="NVCaffe: the exponent of momentum_policy: poly")
     momentum2: float = field(float, 0.999, doc="the decay of Adam's mean of squares")
     rms_decay: float = field(float, 0.99, doc="the decay of RMSProp's mean of squares, at least 0 and below 1")
     delta: float = field(float, 1e-8, doc="keeps divisors from 0")
     larc: bool = field(bool, False, doc="scales each parameter's rate as NVCaffe does; here that is type: \"LARS\"")
+    larc_turbo: bool = field(bool, False, doc="NVCaffe: LARC with the correlation of successive gradients")
     larc_policy: str = field(
         str, "scale", choices=("scale", "clip"), doc="LARS: the trust ratio scales the rate, or bounds it")
     larc_eta: float = field(float, 0.001, above=0, doc="LARS: the trust coefficient")
     weight_decay: float = field(float, 0.0, doc="the strength of the regularisation")
+    weight_decay_policy: str = field(
+        str, "fixed", choices=("fixed", "poly"), doc="NVCaffe: how weight_decay changes during the run")
+    weight_decay_power: float = field(float, 1.0, above=0, doc="NVCaffe: the exponent of weight_decay_policy: poly")
+    max_weight_decay: float = field(float, 0.0, doc="NVCaffe: where weight_decay_policy: poly ends")
     regularization_type: str = field(str, "L2", choices=("L1", "L2"), doc="L2 pulls by the weight, L1 by its sign")
     clip_gradients: float = field(float, -1.0, doc="the largest L2 norm of all gradients together; negative: no bound")
     iter_size: int = field(int, 1, at_least=1, doc="batches whose gradients add up to one iteration")
@@ -88,7 +106,13 @@ class SolverParams(Params):
     device_id: int = field(int, 0, at_least=0, doc="which GPU")
     layer_wise_reduce: bool = field(
         bool, True, doc="overlaps backward with the exchange of gradients among several GPUs")
-    compute_type: str = field(str, "", doc="precision of the engines: FP32, TF32, BF16 or FP16")
+    compute_type: str = field(
+        str, "FP32", choices=("FP32", "TF32", "BF16", "FP16"), doc="the precision of products in the engines")
+    loss_scale: float = field(float, 0.0, at_least=0, doc="the factor of FP16 gradients; 0: found by the run")
+    plugins: tuple[str, ...] = field(str, repeated=True, doc="Python modules or files to load before the nets are read")
+    solver_data_type: str = field(str, "FLOAT", doc="NVCaffe: the type of the history; here that of the parameter")
+    test_and_snapshot_last_epochs: int = field(
+        int, 0, doc="NVCaffe: tests and saves in each of the last epochs; has no effect here")
 
     # snapshots
     snapshot: int = field(int, 0, at_least=0, doc="iterations between two snapshots; 0: none on the way")
@@ -97,6 +121,7 @@ class SolverParams(Params):
     snapshot_diff: bool = field(bool, False, doc="saves the gradients too")
     snapshot_format: str = field(str, "BINARYPROTO", choices=("HDF5", "BINARYPROTO"), doc="the format of the files")
     snapshot_after_train: bool = field(bool, True, doc="saves at the end")
+    store_blobs_in_old_format: bool = field(bool, False, doc="NVCaffe: a way to write weights; has no effect here")
 
     @classmethod
     def from_definition(cls, definition: SolverDef) -> SolverParams:
@@ -112,7 +137,12 @@ class SolverParams(Params):
         """The rules that several fields take part in."""
         if self.has("solver_type") and not self.has("type"):
             object.__setattr__(self, "type", OLD_TYPES[self.solver_type])
-        if self.larc:
+        if "poly" in (self.momentum_policy, self.weight_decay_policy) and not self.max_iter:
+            self.refuse("max_iter", "a policy poly needs max_iter")
+        for name in WITHOUT_EFFECT:
+            if self.has(name):
+                log.warning("%s: solver: %s has no effect here", self.where(name), name)
+        if self.larc or self.larc_turbo:
             self.refuse("larc", "larc: true is NVCaffe's way to say it",
                         hint='write type: "LARS" (with larc_eta) instead')
 
@@ -122,18 +152,3 @@ class SolverParams(Params):
                             hint=hint or f"{name} is {self.specs()[name].doc}")
 
 
-OLD_TYPES = {
-    "SGD": "SGD", "NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad", "RMSPROP": "RMSProp", "ADADELTA": "AdaDelta",
-    "ADAM": "Adam",
-}
-"""The names of the enum solver_type in today's spelling."""
-
-
-def snapshot_prefix(params: SolverParams, file: str) -> str:
-    """The prefix with Caffe's two defaults: the solver file without its extension, and that name within a folder."""
-    stem = os.path.splitext(file)[0]
-    if not params.snapshot_prefix:
-        return stem
-    if os.path.isdir(params.snapshot_prefix) and file:
-        return os.path.join(params.snapshot_prefix, os.path.basename(stem))
-    return params.snapshot_prefix

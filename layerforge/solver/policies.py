@@ -82,13 +82,40 @@ def make_policy(params: SolverParams) -> Policy:
 def learning_rate(policy: Policy, iteration: int) -> float:
     """Linear warm-up, then the policy:
 
-        rampup_lr + (base_lr - rampup_lr) · iteration / rampup_interval      while iteration < rampup_interval
-        max(policy.rate(iteration), min_lr)                                  from then on
+        warmup_start_lr + (base_lr - warmup_start_lr) · iteration / warmup_iter      while iteration < warmup_iter
+        rampup_lr + (base_lr - rampup_lr) · (iteration / rampup_interval)²           while iteration < rampup_interval
+        max(policy.rate(iteration), min_lr)                                          from then on
     """
     p = policy.params
+    if iteration < p.warmup_iter:
+        return p.warmup_start_lr + (p.base_lr - p.warmup_start_lr) * iteration / p.warmup_iter
     if iteration < p.rampup_interval:
-        return p.rampup_lr + (p.base_lr - p.rampup_lr) * iteration / p.rampup_interval
+        return p.rampup_lr + (p.base_lr - p.rampup_lr) * (iteration / p.rampup_interval) ** 2
     return max(policy.rate(iteration), p.min_lr)
+
+
+def momentum(params: SolverParams, iteration: int, rate: float) -> float:
+    """momentum, or as NVCaffe changes it: with momentum_policy
+
+        poly   momentum + (max_momentum - momentum) · (iteration / max_iter)^momentum_power
+        opt    (1 - ½ √rate)², at most max_momentum if that is set
+    """
+    p = params
+    if p.momentum_policy == "poly":
+        return p.momentum + (p.max_momentum - p.momentum) * power(iteration / p.max_iter, p.momentum_power)
+    if p.momentum_policy == "opt":
+        best = (1 - math.sqrt(rate) / 2) ** 2
+        return min(best, p.max_momentum) if p.has("max_momentum") else best
+    return p.momentum
+
+
+def weight_decay(params: SolverParams, iteration: int) -> float:
+    """weight_decay, or with weight_decay_policy: poly on its way to max_weight_decay, as momentum goes with poly."""
+    p = params
+    if p.weight_decay_policy == "poly":
+        share = power(iteration / p.max_iter, p.weight_decay_power)
+        return p.weight_decay + (p.max_weight_decay - p.weight_decay) * share
+    return p.weight_decay
 
 
 def power(base: float, exponent: float) -> float:
@@ -201,7 +228,7 @@ class Sigmoid(Policy):
 class Cosine(Policy):
     """min_lr + ½ (base_lr - min_lr) · (1 + cos(π · t))
 
-    with t = (iteration - rampup_interval) / (max_iter - rampup_interval)
+    with t = (iteration - w) / (max_iter - w) and w = warmup_iter or rampup_interval
 
     Source: Loshchilov, Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017, without restarts
     """
@@ -210,7 +237,8 @@ class Cosine(Policy):
 
     def rate(self, iteration: int) -> float:
         p = self.params
-        t = (iteration - p.rampup_interval) / max(p.max_iter - p.rampup_interval, 1)
+        warmup = max(p.warmup_iter, p.rampup_interval)
+        t = (iteration - warmup) / max(p.max_iter - warmup, 1)
         return p.min_lr + (p.base_lr - p.min_lr) * (1 + math.cos(math.pi * min(max(t, 0.0), 1.0))) / 2
 
 

@@ -20,11 +20,13 @@ class Step:
     lr         learning rate · lr_mult
     iteration  counts from 0
     scale      clipping factor / iter_size, multiplies the gradient
-    l2, l1     weight_decay · decay_mult
+    momentum   of this iteration
+    l2, l1     weight_decay · decay_mult, one of them 0
     """
 
     lr: float
     iteration: int = 0
+    momentum: float = 0.0
     scale: float = 1.0
     l2: float = 0.0
     l1: float = 0.0
@@ -39,11 +41,11 @@ class Rule:
     """One update rule. g is the clipped, averaged, regularised gradient; h, u, m, v are histories in w's shape.
 
     Class attributes
-      type        the name in a solver text
+      name        the type in a solver text
       histories   how many arrays per parameter the rule keeps (and a snapshot saves)
     """
 
-    type: ClassVar[str] = ""
+    name: ClassVar[str] = ""
     histories: ClassVar[int] = 1
 
     def __init__(self, params: SolverParams) -> None:
@@ -59,15 +61,15 @@ RULES: dict[str, type[Rule]] = {}
 
 
 def register(rule: R) -> R:
-    """Adds a rule under its `type`; usable as a decorator, also by plugins.
+    """Adds a rule under its `name`; usable as a decorator, also by plugins.
 
     Raises NetError when the name is missing or taken by another class.
     """
-    if not rule.type:
-        raise NetError(f"{rule.__name__} names no type", hint=f'write type = "{rule.__name__}" in the class')
-    if RULES.get(rule.type, rule).__qualname__ != rule.__qualname__:
-        raise NetError(f"the solver type {rule.type!r} is taken by {RULES[rule.type].__qualname__}")
-    RULES[rule.type] = rule
+    if not rule.name:
+        raise NetError(f"{rule.__name__} names no solver type", hint=f'write name = "{rule.__name__}" in the class')
+    if RULES.get(rule.name, rule).__qualname__ != rule.__qualname__:
+        raise NetError(f"the solver type {rule.name!r} is taken by {RULES[rule.name].__qualname__}")
+    RULES[rule.name] = rule
     return rule
 
 
@@ -77,6 +79,8 @@ def make_rule(params: SolverParams) -> Rule:
     Raises PrototxtError for an unknown name (with the nearest), or constants that the rule refuses.
     """
     if params.type not in RULES:
+        if params.type == "SAG":
+            params.refuse("solver_type", "the type SAG is known from NVCaffe, not implemented", hint="use SGD")
         raise PrototxtError(f"solver: there is no type {params.type!r}", where=params.where("type"),
                             hint=did_you_mean(params.type, RULES) or f"the types are {', '.join(RULES)}")
     return RULES[params.type](params)
@@ -86,10 +90,10 @@ def make_rule(params: SolverParams) -> Rule:
 class SGD(Rule):
     """h ← momentum · h + lr · g;  w ← w - h"""
 
-    type = "SGD"
+    name = "SGD"
 
     def update(self, ops: Any, w: Array, g: Array, history: Sequence[Array], step: Step) -> None:
-        ops.update_sgd(w, g, *history, lr=step.lr, momentum=self.params.momentum, **step.decay)
+        ops.update_sgd(w, g, *history, lr=step.lr, momentum=step.momentum, **step.decay)
 
 
 @register
@@ -99,10 +103,10 @@ class Nesterov(Rule):
     Source: Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013
     """
 
-    type = "Nesterov"
+    name = "Nesterov"
 
     def update(self, ops: Any, w: Array, g: Array, history: Sequence[Array], step: Step) -> None:
-        ops.update_nesterov(w, g, *history, lr=step.lr, momentum=self.params.momentum, **step.decay)
+        ops.update_nesterov(w, g, *history, lr=step.lr, momentum=step.momentum, **step.decay)
 
 
 @register
@@ -112,7 +116,7 @@ class AdaGrad(Rule):
     Source: Duchi, Hazan, Singer, "Adaptive subgradient methods", 2011
     """
 
-    type = "AdaGrad"
+    name = "AdaGrad"
 
     def __init__(self, params: SolverParams) -> None:
         super().__init__(params)
@@ -129,7 +133,7 @@ class RMSProp(Rule):
     Source: Tieleman, Hinton, "Neural networks for machine learning", lecture 6.5, 2012
     """
 
-    type = "RMSProp"
+    name = "RMSProp"
 
     def __init__(self, params: SolverParams) -> None:
         super().__init__(params)
@@ -151,11 +155,11 @@ class AdaDelta(Rule):
     Source: Zeiler, "ADADELTA: an adaptive learning rate method", 2012
     """
 
-    type, histories = "AdaDelta", 2
+    name, histories = "AdaDelta", 2
 
     def update(self, ops: Any, w: Array, g: Array, history: Sequence[Array], step: Step) -> None:
         p = self.params
-        ops.update_adadelta(w, g, *history, lr=step.lr, decay=p.momentum, delta=p.delta, **step.decay)
+        ops.update_adadelta(w, g, *history, lr=step.lr, decay=step.momentum, delta=p.delta, **step.decay)
 
 
 @register
@@ -167,19 +171,19 @@ class Adam(Rule):
     Source: Kingma, Ba, "Adam: a method for stochastic optimization", 2015
     """
 
-    type, histories = "Adam", 2
+    name, histories = "Adam", 2
     decoupled: ClassVar[bool] = False
 
     def __init__(self, params: SolverParams) -> None:
         super().__init__(params)
         for name in ("momentum", "momentum2"):
             if not 0 <= getattr(params, name) < 1:
-                params.refuse(name, f"{name}: {getattr(params, name)}, must be at least 0, below 1 with {self.type}")
+                params.refuse(name, f"{name}: {getattr(params, name)}, must be at least 0, below 1 with {self.name}")
 
     def update(self, ops: Any, w: Array, g: Array, history: Sequence[Array], step: Step) -> None:
         p, t = self.params, step.iteration + 1
-        correction = math.sqrt(1 - p.momentum2**t) / (1 - p.momentum**t)
-        ops.update_adam(w, g, *history, lr=step.lr, correction=correction, beta1=p.momentum, beta2=p.momentum2,
+        correction = math.sqrt(1 - p.momentum2**t) / (1 - step.momentum**t)
+        ops.update_adam(w, g, *history, lr=step.lr, correction=correction, beta1=step.momentum, beta2=p.momentum2,
                         delta=p.delta, decoupled=self.decoupled, **step.decay)
 
 
@@ -190,26 +194,27 @@ class AdamW(Adam):
     Source: Loshchilov, Hutter, "Decoupled weight decay regularization", 2019
     """
 
-    type, decoupled = "AdamW", True
+    name, decoupled = "AdamW", True
 
 
 @register
 class LARS(Rule):
     """h ← momentum · h + lr · r · g;  w ← w - h,   r = larc_eta · ‖w‖ / (‖g₀‖ + weight_decay · ‖w‖)
 
-    with g₀ the gradient before the decay. r is 1 where either norm is 0. With larc_policy: "clip" the rate is min(lr, r).
+    with g₀ the gradient before the decay. r is 1 where either norm is 0. With larc_policy: "clip"
+    the rate is min(lr, r).
 
     Source: You, Gitman, Ginsburg, "Large batch training of convolutional networks", 2017
     """
 
-    type = "LARS"
+    name = "LARS"
 
     def update(self, ops: Any, w: Array, g: Array, history: Sequence[Array], step: Step) -> None:
         weight = math.sqrt(ops.sum_of_squares([w]))
         gradient = step.scale * math.sqrt(ops.sum_of_squares([g]))
         ratio = self.params.larc_eta * weight / (gradient + step.l2 * weight) if weight and gradient else 1.0
         lr = min(step.lr, ratio) if self.params.larc_policy == "clip" else step.lr * ratio
-        ops.update_sgd(w, g, *history, lr=lr, momentum=self.params.momentum, **step.decay)
+        ops.update_sgd(w, g, *history, lr=lr, momentum=step.momentum, **step.decay)
 
 
 def refuse_momentum(params: SolverParams) -> None:

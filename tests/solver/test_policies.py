@@ -6,7 +6,7 @@ import pytest
 
 from layerforge.core.errors import PrototxtError
 from layerforge.solver.params import SolverParams
-from layerforge.solver.policies import POLICIES, learning_rate, make_policy
+from layerforge.solver.policies import POLICIES, learning_rate, make_policy, momentum, weight_decay
 
 BASE = 0.2
 
@@ -49,13 +49,13 @@ def test_asking_for_the_rate_changes_nothing():
 @pytest.mark.parametrize("name", CASES)
 def test_warm_up_runs_before_any_policy(name):
     fields, _ = CASES[name]
-    p = policy(name, **fields, rampup_interval=4, rampup_lr=0.04)
+    p = policy(name, **fields, warmup_iter=4, warmup_start_lr=0.04)
     assert [learning_rate(p, i) for i in range(4)] == pytest.approx([0.04, 0.08, 0.12, 0.16])
     assert learning_rate(p, 4) == max(p.rate(4), p.params.min_lr)
 
 
 def test_cosine_starts_at_base_lr_after_the_warm_up_and_ends_at_min_lr():
-    p = policy("cosine", max_iter=10, rampup_interval=4, min_lr=0.01)
+    p = policy("cosine", max_iter=10, warmup_iter=4, min_lr=0.01)
     assert learning_rate(p, 4) == pytest.approx(BASE)
     assert learning_rate(p, 10) == pytest.approx(0.01)
 
@@ -123,3 +123,22 @@ def test_an_unknown_policy_suggests_the_nearest():
 def test_a_missing_policy_is_said_to_be_missing():
     with pytest.raises(PrototxtError, match="lr_policy is missing"):
         make_policy(SolverParams(base_lr=0.1))
+
+
+def test_nvcaffes_ramp_is_quadratic():
+    p = policy("fixed", rampup_interval=4, rampup_lr=0.04)
+    assert [learning_rate(p, i) for i in range(5)] == pytest.approx([0.04, 0.05, 0.08, 0.13, 0.2])
+
+
+def test_momentum_may_grow_towards_a_maximum():
+    p = SolverParams(momentum=0.5, momentum_policy="poly", max_momentum=0.9, momentum_power=2.0, max_iter=10)
+    assert [momentum(p, i, 0.1) for i in (0, 5, 10)] == pytest.approx([0.5, 0.6, 0.9])
+
+
+def test_momentum_may_follow_the_rate():
+    assert momentum(SolverParams(momentum_policy="opt"), 3, rate=0.04) == pytest.approx(0.81)
+
+
+def test_weight_decay_may_grow():
+    p = SolverParams(weight_decay=0.1, weight_decay_policy="poly", max_weight_decay=0.3, max_iter=4)
+    assert weight_decay(p, 2) == pytest.approx(0.2)

@@ -56,7 +56,7 @@ def adam(w, g, m, v, step):
 
 
 def adamw(w, g, m, v, step):
-    moved, m, v = adam(w, g, m, v, Step(step.lr, step.iteration, step.scale))
+    moved, m, v = adam(w, g, m, v, Step(step.lr, step.iteration, MOMENTUM, step.scale))
     return moved - step.lr * (step.l2 * w + step.l1 * np.sign(w)), m, v
 
 
@@ -92,7 +92,7 @@ def test_four_updates_follow_the_formula(kind, step):
     expected = [w.copy(), *(h.copy() for h in history)]
     for iteration in range(4):
         g = rng.normal(size=w.shape)
-        this = Step(LR * (iteration + 1), iteration, **step)
+        this = Step(LR * (iteration + 1), iteration, MOMENTUM, **step)
         expected = REFERENCES[kind](expected[0], g, *expected[1:], this)
         rule.update(ops, w, g.copy(), history, this)
         for got, want in zip([w, *history], expected, strict=True):
@@ -135,7 +135,7 @@ def test_a_plugin_adds_a_rule(monkeypatch):
 
     @register
     class SignSGD(Rule):
-        type, histories = "SignSGD", 0
+        name, histories = "SignSGD", 0
 
         def update(self, ops, w, g, history, step):
             w -= step.lr * np.sign(g)
@@ -147,4 +147,4 @@ def test_a_plugin_adds_a_rule(monkeypatch):
 
 def test_a_plugin_cannot_take_a_name_that_is_there():
     with pytest.raises(NetError, match="is taken"):
-        register(type("Other", (Rule,), {"type": "SGD"}))
+        register(type("Other", (Rule,), {"name": "SGD"}))

@@ -42,7 +42,8 @@ class NumpyUpdateOps(UpdateOps):
         return sum(float(np.dot(x, x)) for x in (a.reshape(-1) for a in arrays))
 
     def update_sgd(self, w, g, h, *, lr, momentum, scale=1.0, l2=0.0, l1=0.0):
-        for w, g, h, t in blocks(w, g, h):
+        parts = blocks(w, g, h)
+        for w, g, h, t in parts:
             regularise(w, g, t, scale, l2, l1)
             g *= lr
             h *= momentum
@@ -51,7 +52,8 @@ class NumpyUpdateOps(UpdateOps):
             w -= h
 
     def update_nesterov(self, w, g, h, *, lr, momentum, scale=1.0, l2=0.0, l1=0.0):
-        for w, g, h, t in blocks(w, g, h):
+        parts = blocks(w, g, h)
+        for w, g, h, t in parts:
             regularise(w, g, t, scale, l2, l1)
             g *= lr
             np.multiply(h, momentum, out=t)  # what the last step already went
@@ -61,19 +63,22 @@ class NumpyUpdateOps(UpdateOps):
             w -= g
 
     def update_adagrad(self, w, g, h, *, lr, delta, scale=1.0, l2=0.0, l1=0.0):
-        for w, g, h, t in blocks(w, g, h):
+        parts = blocks(w, g, h)
+        for w, g, h, t in parts:
             regularise(w, g, t, scale, l2, l1)
             h += np.multiply(g, g, out=t)
             self._divided_by_root(w, g, h, t, lr, delta)
 
     def update_rmsprop(self, w, g, h, *, lr, decay, delta, scale=1.0, l2=0.0, l1=0.0):
-        for w, g, h, t in blocks(w, g, h):
+        parts = blocks(w, g, h)
+        for w, g, h, t in parts:
             regularise(w, g, t, scale, l2, l1)
             decaying_mean(h, g, decay, t)
             self._divided_by_root(w, g, h, t, lr, delta)
 
     def update_adadelta(self, w, g, h, u, *, lr, decay, delta, scale=1.0, l2=0.0, l1=0.0):
-        for w, g, h, u, t in blocks(w, g, h, u):
+        parts = blocks(w, g, h, u)
+        for w, g, h, u, t in parts:
             regularise(w, g, t, scale, l2, l1)
             decaying_mean(h, g, decay, t)
             np.add(u, delta, out=t)
@@ -86,7 +91,8 @@ class NumpyUpdateOps(UpdateOps):
     def update_adam(
         self, w, g, m, v, *, lr, correction, beta1, beta2, delta, decoupled=False, scale=1.0, l2=0.0, l1=0.0,
     ):
-        for w, g, m, v, t in blocks(w, g, m, v):
+        parts = blocks(w, g, m, v)
+        for w, g, m, v, t in parts:
             regularise(w, g, t, scale, 0 if decoupled else l2, 0 if decoupled else l1)
             decaying_mean(v, g, beta2, t)
             g *= 1 - beta1

@@ -1,0 +1,262 @@
+"""Solver: forward, backward, update, test, snapshot, until max_iter."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from layerforge.backends import get_backend
+from layerforge.core.random import Random
+from layerforge.io.weights import load_weights
+from layerforge.net.build import build_net
+from layerforge.net.net import Net
+from layerforge.netdef.types import SolverDef
+from layerforge.solver import snapshot as snapshots
+from layerforge.solver.debug import backward_with_info, forward_with_info, not_finite
+from layerforge.solver.interrupt import Request
+from layerforge.solver.nets import build_test_net, build_train_net, test_sources, train_source, weights_files
+from layerforge.solver.observer import Observer, Output, Report, TestReport, outputs_of
+from layerforge.solver.params import SolverParams
+from layerforge.solver.rules import Rule
+from layerforge.solver.run_state import run_state
+from layerforge.solver.updater import Updater
+
+
+class Solver:
+    """A training run of one train net and its test nets, which use the train net's parameters.
+
+    params      the typed fields of the text
+    net, test_nets
+    iter        how often the parameters were updated
+    allow_nan   goes on when the loss is NaN or infinite
+    requests    asked after each iteration and test batch; gives a Request
+    stopped     whether a request ended the run early
+    """
+
+    def __init__(
+        self, definition: SolverDef, *, backend: Any = None, engines: Sequence[Any] = (), rng: Random | None = None,
+        dtype: Any = np.float32, keep: str = "all", level: int = 0, stages: Sequence[str] = (),
+        weights: Sequence[str] | None = None, observer: Observer | None = None, allow_nan: bool = False,
+    ) -> None:
+        """level, stages  what the command line adds to the train net's state
+        weights  given instead of the text's; (): none
+        rng      used where the text has no random_seed; None: a seed from the system
+        """
+        self.params = params = SolverParams.from_definition(definition)
+        self.file, self.allow_nan = definition.file, allow_nan
+        self.observer = observer or Observer()
+        self.requests: Callable[[], Request] = lambda: Request.NONE
+        self.rng = Random(params.random_seed) if params.random_seed >= 0 else rng or Random()
+        self.prefix = snapshots.Prefix(params, self.file)
+        if params.snapshot:
+            self.prefix.check()
+        self._build_nets(level, stages, backend=backend or get_backend(), engines=engines, dtype=dtype, keep=keep)
+        self._load_weights(params.weights if weights is None else weights)
+        self.updater = Updater(self.net, params)
+        self.iter, self.stopped = 0, False
+        self.losses: deque[float] = deque(maxlen=params.average_loss)
+        self.callbacks: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        self._saved = -1, ""  # the iteration of the last snapshot, and its state file
+        self._test_start: dict[str, Any] | None = None  # what a snapshot keeps while a test is under way
+        self._shown_at, self._shown_iter = time.monotonic(), 0
+
+    @property
+    def rule(self) -> Rule:
+        """The update rule; its `name` is the solver's type."""
+        return self.updater.rule
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next update."""
+        return self.updater.rate(self.iter)
+
+    def add_callback(self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]) -> None:
+        """Functions to call before each iteration's forward, and before each update."""
+        self.callbacks.append((on_start, on_gradients_ready))
+
+    @np.errstate(all="ignore")  # a number that stops being finite shows in the loss, which is watched
+    def solve(self, resume: str | None = None) -> None:
+        """Trains until max_iter or a request to stop; `resume` names a solver state to go on from."""
+        params = self.params
+        if params.snapshot_after_train:
+            self.prefix.check()
+        self.observer.on_message(f"Solving {self.net.name}", "solver.cpp:289")
+        self.observer.on_message(f"Learning Rate Policy: {params.lr_policy}", "solver.cpp:290")
+        if resume:
+            self.observer.on_message(f"Restoring previous solver status from {resume}", "solver.cpp:296")
+            self.restore(resume)
+        self.observer.on_start(self)
+        self.step(params.max_iter - self.iter)
+        if self.stopped:
+            self._stop_early()
+            return
+        if params.snapshot_after_train and not self._snapshot_due():
+            self.snapshot()
+        loss = self._last_look() if params.display and self.iter % params.display == 0 else None
+        if params.test_interval and self.iter % params.test_interval == 0:
+            self.test_all()
+        self.observer.on_finish(self.iter, loss)
+
+    @np.errstate(all="ignore")
+    def step(self, iterations: int) -> None:
+        """Runs so many iterations, or fewer if a request stops the run."""
+        self._shown_at, self._shown_iter = time.monotonic(), self.iter
+        self.stopped, self._test_start = False, None
+        end = self.iter + iterations
+        while self.iter < end and self._iterate():
+            pass
+
+    def apply_update(self) -> None:
+        """Moves the parameters along the gradients that stand in them; counts as one iteration."""
+        self.updater.apply(self.iter, self.smoothed_loss, self.observer.on_message)
+        self.iter += 1
+
+    @property
+    def smoothed_loss(self) -> float:
+        """Mean loss over the last average_loss iterations."""
+        return sum(self.losses) / len(self.losses) if self.losses else math.nan
+
+    def test_all(self) -> None:
+        """Tests every test net."""
+        if self.test_nets:
+            self._test_start = run_state(self)
+        for index in range(len(self.test_nets)):
+            if self.stopped:
+                return
+            self.test(index)
+        if not self.stopped:
+            self._test_start = None
+
+    def test(self, index: int) -> TestReport | None:
+        """Means of the outputs of one test net over its test_iter batches; None if a request stopped it."""
+        net, batches, begin = self.test_nets[index], self.params.test_iter[index], time.monotonic()
+        self.observer.on_test_start(self.iter, index)
+        sums: list[float] = []
+        names: list[Output] = []
+        loss = 0.0
+        for _ in range(batches):
+            if self._answer() is Request.STOP:
+                self.observer.on_message("Test interrupted.", "solver.cpp:401")
+                return None
+            loss += forward_with_info(net, self.observer.on_message) if self.params.debug_info else net.forward()
+            names = list(outputs_of(net))
+            sums = [a + b.value for a, b in zip(sums or [0.0] * len(names), names)]
+        means = [Output(o.index, o.name, total / batches, o.weight) for o, total in zip(names, sums)]
+        mean_loss = loss / batches if self.params.test_compute_loss else None
+        report = TestReport(self.iter, index, means, mean_loss, time.monotonic() - begin)
+        self.observer.on_test(report)
+        return report
+
+    def snapshot(self) -> str:
+        """Saves weights, then the state, which is the commit; returns the state's path."""
+        self._saved = self.iter, snapshots.save(self, self._test_start or run_state(self))
+        return self._saved[1]
+
+    def restore(self, path: str) -> None:
+        """Goes on from a solver state, ours exactly, Caffe's as Caffe does."""
+        snapshots.restore(self, path)
+        self._saved, self._test_start = (-1, ""), None
+
+    def close(self) -> None:
+        """Ends the nets' data workers."""
+        for net in (self.net, *self.test_nets):
+            net.close()
+
+    def _build_nets(self, level: int, stages: Sequence[str], **how: Any) -> None:
+        build, say = partial(build_net, **how), self.observer.on_message
+        params, source = self.params, train_source(self.params, self.file)
+        say(f"Creating training net from {source}", "solver.cpp:102")
+        rng = self.rng.child("train")
+        self.net: Net = build_train_net(source, params, build, level=level, stages=stages, rng=rng)
+        self.test_nets: list[Net] = []
+        for i, each in enumerate(test_sources(params, self.file)):
+            say(f"Creating test net (#{i}) specified by {each}", "solver.cpp:190")
+            rng = self.rng.child(f"test{i}")
+            self.test_nets.append(build_test_net(each, i, params, self.net, build, rng=rng))
+
+    def _load_weights(self, given: Sequence[str]) -> None:
+        for path in weights_files(given, self.file, self.params.where("weights")):
+            self.observer.on_message(f"Finetuning from {path}", "solver.cpp:72")
+            for net in (self.net, *self.test_nets):
+                load_weights(net, path)
+
+    def _iterate(self) -> bool:
+        """One iteration; False if a request ended the run."""
+        params = self.params
+        self.net.clear_gradients()
+        if params.test_interval and self.iter % params.test_interval == 0 and (self.iter or params.test_initialization):
+            self.test_all()
+            if self.stopped:
+                return False
+        for on_start, _ in self.callbacks:
+            on_start()
+        display = bool(params.display) and self.iter % params.display == 0
+        loss = self._accumulate(debug=display and params.debug_info)
+        if not self.allow_nan and not math.isfinite(loss):
+            raise not_finite(self.net, self.iter, loss)
+        self.losses.append(loss)
+        self._report(loss, display)
+        for _, on_gradients_ready in self.callbacks:
+            on_gradients_ready()
+        self.apply_update()
+        if self._snapshot_due():
+            self.snapshot()
+        return self._answer() is not Request.STOP
+
+    def _accumulate(self, debug: bool) -> float:
+        """Gradients of iter_size batches, added up; the mean loss."""
+        loss, say = 0.0, self.observer.on_message
+        for _ in range(self.params.iter_size):
+            loss += forward_with_info(self.net, say) if debug else self.net.forward()
+            if debug:
+                backward_with_info(self.net, say)
+            else:
+                self.net.backward()
+        return loss / self.params.iter_size
+
+    def _report(self, loss: float, display: bool) -> None:
+        now = time.monotonic()
+        outputs = tuple(outputs_of(self.net)) if display else ()
+        self.observer.on_iteration(Report(
+            self.iter, self.params.max_iter, self.smoothed_loss, loss, self.lr, display, self.params.display, outputs,
+            seconds=now - self._shown_at, iterations=self.iter - self._shown_iter,
+        ))
+        if display:
+            self._shown_at, self._shown_iter = now, self.iter
+
+    def _snapshot_due(self) -> bool:
+        """Whether this iteration ends with a snapshot of itself."""
+        return bool(self.params.snapshot) and self.iter % self.params.snapshot == 0
+
+    def _answer(self) -> Request:
+        """Does what was asked for meanwhile."""
+        request = self.requests()
+        if request is Request.SNAPSHOT:
+            self._save_once()
+        if request is Request.STOP:
+            self.stopped = True
+        return request
+
+    def _save_once(self) -> str:
+        """The state file of this iteration, written unless it was."""
+        return self._saved[1] if self._saved[0] == self.iter else self.snapshot()
+
+    def _stop_early(self) -> None:
+        """Saves what there is, and says how to go on."""
+        path = self._save_once()
+        self._test_start = None
+        self.observer.on_message("Optimization stopped early.", "solver.cpp:311")
+        command = f"layerforge train --solver {self.file or 'SOLVER'} --snapshot {path}"
+        self.observer.on_message(f"To go on: {command}", "solver.cpp:311")
+
+    def _last_look(self) -> float:
+        """The displayed loss with one more batch, whose gradient nobody asks for."""
+        self.losses.append(self.net.forward())
+        self.observer.on_message(f"Iteration {self.iter}, loss = {self.smoothed_loss:g}", "solver.cpp:327")
+        return self.smoothed_loss

@@ -1,0 +1,76 @@
+"""Updater: clip, average, regularise, apply the rule; owns the histories and the learning-rate policy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from layerforge.core.storage import Storage
+from layerforge.net.net import Net
+from layerforge.solver.params import SolverParams
+from layerforge.solver.policies import learning_rate, make_policy, momentum, weight_decay
+from layerforge.solver.rules import Step, make_rule
+
+Say = Callable[[str, str], None]
+
+
+class Updater:
+    """Moves the parameters of one net.
+
+    history   Caffe's order: the first history of every parameter, then the second of every parameter
+    """
+
+    def __init__(self, net: Net, params: SolverParams) -> None:
+        self.net, self.params = net, params
+        self.rule, self.policy = make_rule(params), make_policy(params)
+        self.representation = net.backend.representation
+        self.history = [
+            Storage(each.blob.count, each.blob.dtype) for _ in range(self.rule.histories) for each in net.learnable
+        ]
+
+    def rate(self, iteration: int) -> float:
+        """The learning rate of this iteration; asking changes nothing."""
+        return learning_rate(self.policy, iteration)
+
+    def apply(self, iteration: int, loss: float, say: Say) -> None:
+        """One update of every parameter from its gradient. Where lr_mult is 0, parameter and history stay."""
+        params = self.params
+        news = self.policy.advance(iteration, loss)
+        if news:
+            say(news, "sgd_solver.cpp:50")
+        rate = self.rate(iteration)
+        if params.display and iteration % params.display == 0:
+            say(f"Iteration {iteration}, lr = {rate:g}", "sgd_solver.cpp:112")
+        scale = self._clipping(say) / params.iter_size
+        decay, regular = weight_decay(params, iteration), params.regularization_type
+        part = momentum(params, iteration, rate)
+        for i, each in enumerate(self.net.learnable):
+            if not each.lr_mult:
+                continue
+            local = decay * each.decay_mult
+            step = Step(rate * each.lr_mult, iteration, part, scale,
+                        l2=local if regular == "L2" else 0.0, l1=local if regular == "L1" else 0.0)
+            self._update(i, step)
+
+    def _update(self, i: int, step: Step) -> None:
+        blob = self.net.learnable[i].blob
+        moved = [blob.data, blob.diff, *self.history[i :: len(self.net.learnable)]]
+        w, g, *history = (storage.array(self.representation) for storage in moved)
+        self.rule.update(self.net.backend.ops, w, g, history, step)
+        for storage in moved:
+            storage.wrote(self.representation)
+
+    def _clipping(self, say: Say) -> float:
+        """clip_gradients / ‖all gradients‖ where the norm is larger, else 1."""
+        bound = self.params.clip_gradients
+        if bound < 0:
+            return 1.0
+        arrays: list[Any] = [each.blob.diff.array(self.representation) for each in self.net.learnable]
+        norm = math.sqrt(self.net.backend.ops.sum_of_squares(arrays))
+        if not norm > bound:
+            return 1.0
+        scale = bound / norm
+        say(f"Gradient clipping: scaling down gradients (L2 norm {norm:g} > {bound:g}) by scale factor {scale:g}",
+            "sgd_solver.cpp:99")
+        return scale
