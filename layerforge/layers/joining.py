@@ -1,4 +1,4 @@
-"""Layers that put blobs together or take them apart: Concat, Slice, Tile."""
+"""Layers that put blobs together or take them apart along an axis they have: Concat, Slice."""
 
 from __future__ import annotations
 
@@ -125,36 +125,6 @@ class Slice(Layer):
         dx = bottom[0].diff
         for y, part in zip(top, self.parts):
             self.xp.copyto(dx[part], y.diff)
-
-
-class TileParams(Params, message="tile_param"):
-    axis: int = field(int, 1, doc="the axis that is repeated; negative counts from the end")
-    tiles: int = field(int, required=True, at_least=1, doc="how often")
-
-
-class Tile(Layer):
-    """y = x ⧺ x ⧺ … (`tiles` times)      along `axis`
-
-    bottom[0]  x (*outer, n, *inner)
-    top[0]     y (*outer, tiles · n, *inner)
-    """
-
-    type, Params = "Tile", TileParams
-
-    def reshape(self, bottom, top):
-        shape, tiles = bottom[0].shape, self.params.tiles
-        along = self.axis(self.params.axis, len(shape))
-        top[0].reshape(*shape[:along], shape[along] * tiles, *shape[along + 1 :])
-        self.view = (bottom[0].count(0, along), tiles, bottom[0].count(along))  # (outer, tiles, n · inner)
-
-    def forward(self, bottom, top):
-        outer, _, inner = self.view
-        self.xp.copyto(top[0].data.reshape(self.view), bottom[0].data.reshape(outer, 1, inner))
-
-    def backward(self, top, propagate_down, bottom):
-        if propagate_down[0]:
-            outer, _, inner = self.view
-            self.xp.sum(top[0].diff.reshape(self.view), axis=1, out=bottom[0].diff.reshape(outer, inner))
 
 
 def _parts(sizes: list[int], along: int) -> list[tuple[slice, ...]]:

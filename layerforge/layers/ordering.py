@@ -1,9 +1,35 @@
-"""Layers that put values into another order: Permute, ShuffleChannel, Reverse."""
+"""Layers that put values into another order: Permute, ShuffleChannel, Reverse, DepthToSpace, SpaceToDepth."""
 
 from __future__ import annotations
 
 from layerforge.layers.base import Layer
 from layerforge.netdef.params import Params, field
+
+
+class Reordered(Layer):
+    """Base of layers whose top holds values of the bottom in another order.
+
+    Subclasses set `parts` in reshape and write `look`.
+
+    parts   the shape the top is seen in
+    whole   every value of the bottom is in the top
+    """
+
+    whole = True
+
+    def look(self, x):
+        """The values of the bottom's array as a view of it, of the shape `parts`."""
+        raise NotImplementedError
+
+    def forward(self, bottom, top):
+        self.xp.copyto(top[0].data.reshape(self.parts), self.look(bottom[0].data))
+
+    def backward(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            dx = bottom[0].diff
+            if not self.whole:
+                dx.fill(0)
+            self.xp.copyto(self.look(dx), top[0].diff.reshape(self.parts))
 
 
 class PermuteParams(Params, message="permute_param"):
@@ -12,7 +38,7 @@ class PermuteParams(Params, message="permute_param"):
     )
 
 
-class Permute(Layer):
+class Permute(Reordered):
     """y = x with its axes in another order
 
     bottom[0]  x (n_0, n_1, …)
@@ -26,26 +52,20 @@ class Permute(Layer):
     def reshape(self, bottom, top):
         order, ndim = self.params.order, bottom[0].ndim
         self.require(len(set(order)) == len(order), f"order: {list(order)} names an axis twice", field="order")
-        self.require(
-            all(i < ndim for i in order), f"order: {list(order)}, but bottom[0] has {ndim} axes", field="order"
-        )
+        self.require(all(i < ndim for i in order), f"order: {list(order)}, bottom[0] has {ndim} axes", field="order")
         self.order = (*order, *(i for i in range(ndim) if i not in order))
-        self.inverse = tuple(self.order.index(i) for i in range(ndim))
-        top[0].reshape([bottom[0].shape[i] for i in self.order])
+        self.parts = [bottom[0].shape[i] for i in self.order]
+        top[0].reshape(self.parts)
 
-    def forward(self, bottom, top):
-        self.xp.copyto(top[0].data, bottom[0].data.transpose(self.order))
-
-    def backward(self, top, propagate_down, bottom):
-        if propagate_down[0]:
-            self.xp.copyto(bottom[0].diff, top[0].diff.transpose(self.inverse))
+    def look(self, x):
+        return x.transpose(self.order)
 
 
 class ShuffleChannelParams(Params, message="shuffle_channel_param"):
     group: int = field(int, 1, at_least=1, doc="the groups the channels are dealt from")
 
 
-class ShuffleChannel(Layer):
+class ShuffleChannel(Reordered):
     """y[:, i·G + g] = x[:, g·(C/G) + i]      one channel of each group in turn
 
     bottom[0]  x (N, C, *)      C divisible by group = G
@@ -64,23 +84,19 @@ class ShuffleChannel(Layer):
             f"bottom[0] has {shape[1]} channels, which group: {groups} does not divide",
             field="group",
         )
-        self.dealt = (shape[0], groups, shape[1] // groups, bottom[0].count(2))  # (N, G, C/G, K)
-        self.collected = (shape[0], shape[1] // groups, groups, bottom[0].count(2))  # (N, C/G, G, K)
+        self.groups = (shape[0], groups, shape[1] // groups, bottom[0].count(2))  # (N, G, C/G, K)
+        self.parts = (shape[0], shape[1] // groups, groups, bottom[0].count(2))  # (N, C/G, G, K)
         top[0].reshape(shape)
 
-    def forward(self, bottom, top):
-        self.xp.copyto(top[0].data.reshape(self.collected), bottom[0].data.reshape(self.dealt).swapaxes(1, 2))
-
-    def backward(self, top, propagate_down, bottom):
-        if propagate_down[0]:
-            self.xp.copyto(bottom[0].diff.reshape(self.dealt), top[0].diff.reshape(self.collected).swapaxes(1, 2))
+    def look(self, x):
+        return x.reshape(self.groups).swapaxes(1, 2)
 
 
 class ReverseParams(Params, message="reverse_param"):
     axis: tuple[int, ...] = field(int, repeated=True, doc="the axes that run backwards; negative counts from the end")
 
 
-class Reverse(Layer):
+class Reverse(Reordered):
     """y[…, i, …] = x[…, n-1-i, …]      along every `axis`
 
     bottom[0]  x of any shape
@@ -93,11 +109,77 @@ class Reverse(Layer):
         ndim = bottom[0].ndim
         flipped = {self.axis(i, ndim) for i in self.params.axis}
         self.backwards = tuple(slice(None, None, -1) if i in flipped else slice(None) for i in range(ndim))
-        top[0].reshape(bottom[0].shape)
+        self.parts = bottom[0].shape
+        top[0].reshape(self.parts)
 
-    def forward(self, bottom, top):
-        self.xp.copyto(top[0].data, bottom[0].data[self.backwards])
+    def look(self, x):
+        return x[self.backwards]
 
-    def backward(self, top, propagate_down, bottom):
-        if propagate_down[0]:
-            self.xp.copyto(bottom[0].diff, top[0].diff[self.backwards])
+
+FORMATS = ("NHWC", "NCHW", "DCR", "CRD")
+
+
+class DepthToSpaceParams(Params, message="depth_to_space_param"):
+    block_size: int = field(int, required=True, at_least=1, doc="the side of the squares the channels become")
+    data_format: str = field(
+        str, "NHWC", choices=FORMATS, doc="where the channels are; DCR (= NCHW) and CRD are ONNX's orders within them"
+    )
+
+
+class DepthToSpace(Reordered):
+    """y[n, c, h·B + i, w·B + j] = x[n, (i·B + j)·C + c, h, w]      CRD: x[n, (c·B + i)·B + j, h, w]
+
+    bottom[0]  x (N, C·B², H, W), NHWC: (N, H, W, C·B²)
+    top[0]     y (N, C, H·B, W·B), NHWC: (N, H·B, W·B, C)
+    """
+
+    type, Params = "DepthToSpace", DepthToSpaceParams
+
+    def reshape(self, bottom, top):
+        p, shape, b = self.params, bottom[0].shape, self.params.block_size
+        self.require(len(shape) == 4, f"bottom[0] is {shape}, must have 4 axes")
+        n, deep, h, w = shape if p.data_format != "NHWC" else (shape[0], shape[3], *shape[1:3])
+        self.require(deep % (b * b) == 0, f"{deep} channels, which {b * b} does not divide", field="block_size")
+        c = deep // (b * b)
+        if p.data_format == "NHWC":
+            self.blocks, self.order, shape = (n, h, w, b, b, c), (0, 1, 3, 2, 4, 5), (n, h * b, w * b, c)
+        elif p.data_format == "CRD":
+            self.blocks, self.order, shape = (n, c, b, b, h, w), (0, 1, 4, 2, 5, 3), (n, c, h * b, w * b)
+        else:
+            self.blocks, self.order, shape = (n, b, b, c, h, w), (0, 3, 4, 1, 5, 2), (n, c, h * b, w * b)
+        self.parts = [self.blocks[i] for i in self.order]
+        top[0].reshape(shape)
+
+    def look(self, x):
+        return x.reshape(self.blocks).transpose(self.order)
+
+
+class SpaceToDepthParams(Params, message="space_to_depth_param"):
+    block_size: int = field(int, required=True, at_least=1, doc="the side of the squares that become channels")
+    data_format: str = field(str, "NHWC", choices=("NHWC", "NCHW"), doc="where the channels are")
+
+
+class SpaceToDepth(Reordered):
+    """y[n, (i·B + j)·C + c, h, w] = x[n, c, h·B + i, w·B + j]
+
+    bottom[0]  x (N, C, H·B, W·B), NHWC: (N, H·B, W·B, C)
+    top[0]     y (N, C·B², H, W), NHWC: (N, H, W, C·B²)
+    """
+
+    type, Params = "SpaceToDepth", SpaceToDepthParams
+
+    def reshape(self, bottom, top):
+        p, shape, b = self.params, bottom[0].shape, self.params.block_size
+        self.require(len(shape) == 4, f"bottom[0] is {shape}, must have 4 axes")
+        n, c, h, w = shape if p.data_format == "NCHW" else (shape[0], shape[3], *shape[1:3])
+        self.require(h % b == 0 and w % b == 0, f"{h}×{w} pixels, which {b} does not divide", field="block_size")
+        h, w = h // b, w // b
+        if p.data_format == "NHWC":
+            self.blocks, self.order, shape = (n, h, b, w, b, c), (0, 1, 3, 2, 4, 5), (n, h, w, b * b * c)
+        else:
+            self.blocks, self.order, shape = (n, c, h, b, w, b), (0, 3, 5, 1, 2, 4), (n, b * b * c, h, w)
+        self.parts = [self.blocks[i] for i in self.order]
+        top[0].reshape(shape)
+
+    def look(self, x):
+        return x.reshape(self.blocks).transpose(self.order)

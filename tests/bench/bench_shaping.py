@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from layerforge.layers.joining import Concat, Slice, Tile
+from layerforge.layers.joining import Concat, Slice
 from layerforge.layers.ordering import Permute, ShuffleChannel
 from layerforge.layers.reduction import Reduction
+from layerforge.layers.repeating import Tile
 from layerforge.layers.selection import ArgMax, BatchReindex
 from layerforge.layers.shaping import Split
 

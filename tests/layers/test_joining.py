@@ -1,10 +1,10 @@
-"""Concat, Slice and Tile."""
+"""Concat and Slice."""
 
 import numpy as np
 import pytest
 
 from layerforge.core.errors import LayerError
-from layerforge.layers.joining import Concat, Slice, Tile
+from layerforge.layers.joining import Concat, Slice
 from layerforge.testing import LayerTest, Rig
 
 
@@ -87,14 +87,3 @@ class TestSliceAtPoints(LayerTest):
 def test_slice_refuses(case, said):
     with pytest.raises(LayerError, match=said):
         Rig(Slice, case, [np.zeros((2, 6))], tops=3)
-
-
-class TestTile(LayerTest):
-    layer = Tile
-    cases = [dict(tiles=1), dict(tiles=3), dict(tiles=2, axis=0), dict(tiles=4, axis=-1)]
-
-    def inputs(self, rng):
-        return [rng.normal(size=(2, 3, 4))]
-
-    def expected(self, x, tiles, axis=1):
-        return np.concatenate([x] * tiles, axis=axis)

@@ -1,10 +1,10 @@
-"""Permute, ShuffleChannel and Reverse."""
+"""Permute, ShuffleChannel, Reverse, DepthToSpace and SpaceToDepth."""
 
 import numpy as np
 import pytest
 
 from layerforge.core.errors import LayerError
-from layerforge.layers.ordering import Permute, Reverse, ShuffleChannel
+from layerforge.layers.ordering import DepthToSpace, Permute, Reverse, ShuffleChannel, SpaceToDepth
 from layerforge.testing import LayerTest, Rig
 
 
@@ -52,3 +52,42 @@ class TestReverse(LayerTest):
 
     def expected(self, x, axis):
         return np.flip(x, axis)
+
+
+class TestDepthToSpace(LayerTest):
+    layer, cases = DepthToSpace, [dict(block_size=2, data_format=f) for f in ("NCHW", "DCR", "CRD", "NHWC")]
+
+    def inputs(self, rng, data_format, **case):
+        return [rng.normal(size=(2, 2, 3, 8) if data_format == "NHWC" else (2, 8, 2, 3))]
+
+    def expected(self, x, block_size, data_format):
+        x = x.transpose(0, 3, 1, 2) if data_format == "NHWC" else x
+        y = np.empty((2, 2, 4, 6))
+        for c, i, j in np.ndindex(2, 2, 2):
+            y[:, c, i::2, j::2] = x[:, c * 4 + i * 2 + j if data_format == "CRD" else (i * 2 + j) * 2 + c]
+        return y.transpose(0, 2, 3, 1) if data_format == "NHWC" else y
+
+
+class TestSpaceToDepth(LayerTest):
+    layer, cases = SpaceToDepth, [dict(block_size=2, data_format=f) for f in ("NCHW", "NHWC")]
+
+    def inputs(self, rng):
+        return [rng.normal(size=(2, 4, 6, 2))]
+
+    def expected(self, x, block_size, data_format):
+        x = x.transpose(0, 3, 1, 2) if data_format == "NHWC" else x
+        y = np.concatenate([x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)], axis=1)
+        return y.transpose(0, 2, 3, 1) if data_format == "NHWC" else y
+
+
+@pytest.mark.parametrize(
+    "layer, shape, said",
+    [
+        (DepthToSpace, (1, 6, 2, 2), "4 does not divide"),
+        (SpaceToDepth, (1, 6, 3, 2), "2 does not divide"),
+        (DepthToSpace, (4, 4), "4 axes"),
+    ],
+)
+def test_blocks_must_divide(layer, shape, said):
+    with pytest.raises(LayerError, match=said):
+        Rig(layer, dict(block_size=2, data_format="NCHW"), [np.zeros(shape)])
