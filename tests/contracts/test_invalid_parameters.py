@@ -10,6 +10,7 @@ from layerforge.core.errors import PrototxtError
 from layerforge.layers.base import Layer
 from layerforge.layers.registry import built_in
 from layerforge.netdef.params import Params, Spec
+from layerforge.schema.kinds import message_kind
 from layerforge.schema.read import parse_net
 
 Path = tuple[str, ...]  # messages from the layer's own one inwards
@@ -41,6 +42,14 @@ def good(spec: Spec) -> str:
     high = spec.at_most if spec.at_most is not None else spec.below - 1 if spec.below is not None else None
     value = low if low is not None else high if high is not None else 1
     return str(spec.kind(value))
+
+
+def written(path: Path, name: str, spec: Spec) -> str:
+    """A value the field takes; choices that the schema holds as texts are quoted."""
+    kind = message_kind("LayerParameter").fields[path[0]]
+    for inner in (*path[1:], name):
+        kind = message_kind(kind.message).fields[inner]
+    return f'"{good(spec)}"' if spec.choices and kind.kind == "string" else good(spec)
 
 
 def bad(spec: Spec) -> Iterator[str]:
@@ -108,7 +117,7 @@ def test_a_bad_value_is_refused_where_it_stands(layer: type[Layer], path: Path, 
 @pytest.mark.parametrize("layer, path, name, spec", [c for c in CASES if not c[3].repeated],
                          ids=[i for i, c in zip(IDS, CASES) if not c[3].repeated])
 def test_a_field_given_twice_is_refused(layer: type[Layer], path: Path, name: str, spec: Spec) -> None:
-    error, line = refused(layer, path, [f"{name}: {good(spec)}"] * 2)
+    error, line = refused(layer, path, [f"{name}: {written(path, name, spec)}"] * 2)
     assert str(error).startswith(f"net.prototxt:{line}: layer 'wrong' ({layer.type})") and name in str(error)
 
 
