@@ -23,9 +23,14 @@ def test_doubles_stay_doubles(tmp_path):
     assert values.dtype == np.float64 and values.tolist() == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("data, told", [
-    (b"", "holds no BlobProto"), (b"\xff\xd8\xff", "holds no whole BlobProto"), (b"\x2a\x08abcd", "holds no whole BlobProto"),
-])
+@pytest.mark.parametrize(
+    "data, told",
+    [
+        (b"", "holds no BlobProto"),
+        (b"\xff\xd8\xff", "holds no whole BlobProto"),
+        (b"\x2a\x08abcd", "holds no whole BlobProto"),
+    ],
+)
 def test_files_of_another_kind_are_told(tmp_path, data, told):
     path = tmp_path / "a.binaryproto"
     path.write_bytes(data)

@@ -86,3 +86,14 @@ def test_arrays_are_packed_as_caffe_packs_them():
     data = message_class("BlobProto")(data=[1.0, 2.0]).SerializeToString()
     assert data[:2] == bytes([5 << 3 | 2, 8])
     assert descriptor("BlobShape").fields_by_name["dim"].GetOptions().packed
+
+
+def test_the_same_names_may_be_in_protobufs_default_pool():
+    program = """
+from google.protobuf import descriptor_pool
+from layerforge.schema.messages import DESCRIPTOR, message_class
+descriptor_pool.Default().AddSerializedFile(DESCRIPTOR.read_bytes())
+assert message_class("NetParameter")(name="n").SerializeToString() == bytes([10, 1, 110])
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
