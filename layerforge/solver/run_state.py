@@ -74,11 +74,14 @@ def _states(net: Net) -> Iterator[tuple[int, Layer, dict[str, Any]]]:
 def _load_layers(net: Net, saved: Iterable[Any], say: Say) -> None:
     missing = {i: layer for i, layer, _ in _states(net)}
     for index, name, state in saved:
-        if index < len(net.layers) and net.layers[index].name == name:
-            net.layers[index].load_state(state)
-            missing.pop(index, None)
-        else:
+        if index >= len(net.layers) or net.layers[index].name != name:
             say(f"The state of layer '{name}' is not restored: the net has no such layer at its place")
+            continue
+        missing.pop(index, None)
+        try:
+            net.layers[index].load_state(state)
+        except DataError as error:  # other data than then: training can go on with it, though not exactly
+            say(f"The position is not restored, the data starts anew: {error.message}")
     for layer in missing.values():
         say(f"The state of layer '{layer.name}' was not saved: it starts anew")
     for layer in net.layers:

@@ -195,7 +195,7 @@ NAN_NET = NET.replace('name: "relu" type: "ReLU" bottom: "ip" top: "ip"',
 def test_a_loss_that_is_not_finite_names_the_layer_it_began_in(make_solver):
     solver = make_solver("", NAN_NET)
     before = parameters(solver)
-    with pytest.raises(NetError, match=r"^solver.prototxt:\d+: iteration 0: the loss is nan.*'log' \(Log\): blob 'log'"):
+    with pytest.raises(NetError, match=r"^solver.prototxt:\d+: iteration 0: the loss is nan.*log' \(Log\): blob 'log'"):
         solver.step(1)
     assert solver.iter == 0 and same(before, parameters(solver))
 
