@@ -29,7 +29,8 @@ class TestLRN(LayerTest):
                 total[:, c] = (x[:, max(0, c - half) : c + half + 1] ** 2).sum(axis=1)
             return x * (k + alpha / local_size * total) ** -beta
         for p, q in np.ndindex(3, 5):
-            total[:, :, p, q] = (x[:, :, max(0, p - half) : p + half + 1, max(0, q - half) : q + half + 1] ** 2).sum(axis=(2, 3))
+            near = slice(max(0, p - half), p + half + 1), slice(max(0, q - half), q + half + 1)
+            total[:, :, p, q] = (x[(..., *near)] ** 2).sum(axis=(2, 3))
         return x * (1 + alpha / local_size**2 * total) ** -beta
 
 

@@ -11,7 +11,7 @@ from layerforge.testing import LayerTest
 from layerforge.testing.harness import Rig
 
 
-def pool(x, kernel, stride, pad, outs, function):
+def pooled(x, kernel, stride, pad, outs, function):
     """function(values inside the plane, size of the window cut at the padded plane) for every window."""
     height, width = x.shape[2:]
     y = np.zeros((*x.shape[:2], *outs))
@@ -42,8 +42,12 @@ class TestPooling(LayerTest):
         round_up = round_mode != "FLOOR" and ceil_mode
         outs = [int((np.ceil if round_up else np.floor)((n + 2 * pad - kernel_size) / stride)) + 1 for n in x.shape[2:]]
         outs = [o - (pad > 0 and (o - 1) * stride >= n + pad) for o, n in zip(outs, x.shape[2:])]
-        means = {"AVE": lambda seen, size: seen.sum(axis=(2, 3)) / size, "AVE_EXC_PAD": lambda seen, _: seen.mean(axis=(2, 3))}
-        return globals()["pool"](x, kernel_size, stride, pad, outs, means.get(pool, lambda seen, _: seen.max(axis=(2, 3))))
+        functions = {
+            "MAX": lambda seen, _: seen.max(axis=(2, 3)),
+            "AVE": lambda seen, size: seen.sum(axis=(2, 3)) / size,
+            "AVE_EXC_PAD": lambda seen, _: seen.mean(axis=(2, 3)),
+        }
+        return pooled(x, kernel_size, stride, pad, outs, functions[pool])
 
 
 class TestPoolingInTest(TestPooling):
@@ -97,7 +101,7 @@ class TestStochasticPooling(LayerTest):
 def test_stochastic_pooling_gives_the_expectation_in_test():
     x = np.random.default_rng(0).random((1, 2, 4, 4))
     made = Rig(Pooling, dict(pool="STOCHASTIC", kernel_size=2, stride=2), [x], phase=Phase.TEST, dtype=np.float64)
-    want = pool(x, 2, 2, 0, (2, 2), lambda seen, _: (seen**2).sum(axis=(2, 3)) / seen.sum(axis=(2, 3)))
+    want = pooled(x, 2, 2, 0, (2, 2), lambda seen, _: (seen**2).sum(axis=(2, 3)) / seen.sum(axis=(2, 3)))
     np.testing.assert_allclose(made.forward()[0], want)
 
 
@@ -113,7 +117,7 @@ def test_stochastic_pooling_draws_in_proportion():
     (Window.make((3, 3), 2), (7, 8), (3, 4), (3, 3)),
     (Window.make((2, 2), 2, 1), (6, 6), (4, 4), (4, 4)),
     (Window.make((3, 3), 3, 1), (5, 6), (2, 3), (2, 2)),
-    (Window.make((2, 2), 2, 1), (5, 5), (3, 3), (3, 3)),  # rounded up it would be 4: the last window starts in the padding
+    (Window.make((2, 2), 2, 1), (5, 5), (3, 3), (3, 3)),  # 4 but for the last window, which starts in the padding
 ])
 def test_pooling_rounds_sizes_as_caffe_does(window, sizes, up, down):
     assert pooled_shape(window, sizes, ceil=True) == up

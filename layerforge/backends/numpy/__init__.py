@@ -6,11 +6,13 @@ import numpy as np
 
 from layerforge.backends.numpy.channels import NumpyChannelOps
 from layerforge.backends.numpy.convolution import NumpyConvolutionOps
+from layerforge.backends.numpy.interpolation import NumpyInterpolationOps
 from layerforge.backends.numpy.linear import NumpyLinearOps
 from layerforge.backends.numpy.lrn import NumpyLrnOps
 from layerforge.backends.numpy.pooling import NumpyPoolingOps
 from layerforge.backends.numpy.random import NumpyRandomOps
 from layerforge.backends.numpy.reduction import NumpyReductionOps
+from layerforge.backends.numpy.regions import NumpyRegionOps
 from layerforge.backends.numpy.scatter import NumpyScatterOps
 from layerforge.backends.numpy.softmax import NumpySoftmaxOps
 from layerforge.backends.numpy.update import NumpyUpdateOps
@@ -20,11 +22,13 @@ from layerforge.core.storage import HOST
 class NumpyOps(
     NumpyChannelOps,
     NumpyConvolutionOps,
+    NumpyInterpolationOps,
     NumpyLinearOps,
     NumpyLrnOps,
     NumpyPoolingOps,
     NumpyRandomOps,
     NumpyReductionOps,
+    NumpyRegionOps,
     NumpyScatterOps,
     NumpySoftmaxOps,
     NumpyUpdateOps,
