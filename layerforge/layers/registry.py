@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from layerforge.core.errors import NetError, did_you_mean
 from layerforge.layers.base import Layer
+from layerforge.netdef.params import Params
 from layerforge.netdef.types import LayerDef
+from layerforge.schema.kinds import declare
 
 _plugins: dict[str, type[Layer]] = {}
 
@@ -41,7 +43,18 @@ def register(layer: type[Layer]) -> type[Layer]:
     if layer.type in built_in() or _plugins.get(layer.type, layer).__qualname__ != layer.__qualname__:
         raise NetError(f"the layer type {layer.type!r} is taken")
     _plugins[layer.type] = layer
+    for name, params in _messages(layer.Params):
+        declare(name, params)
     return layer
+
+
+def _messages(params: type[Params]) -> Iterator[tuple[str, type[Params]]]:
+    """The messages that a layer reads, with their classes: the texts of nets may have them from now on."""
+    if params.message is not None:
+        yield params.message, params
+    for spec in params.specs().values():
+        if spec.beside:
+            yield from _messages(spec.kind)
 
 
 def layer_types() -> Mapping[str, type[Layer]]:

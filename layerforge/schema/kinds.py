@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor as D
 
+from layerforge.core.errors import NetError
 from layerforge.netdef.params import Params, Spec
 from layerforge.schema.messages import descriptor, is_repeated
 
@@ -54,6 +55,24 @@ class MessageKind:
 
 
 _made: dict[str | type[Params], MessageKind] = {}
+_declared: dict[str, type[Params]] = {}
+
+
+def declare(name: str, params: type[Params]) -> None:
+    """Adds a message that layers of texts may have from now on; what the schema has already stays as it is.
+
+    Raises NetError when another class declares the same name.
+    """
+    known = _declared.get(name, params)
+    if known.__qualname__ != params.__qualname__:
+        raise NetError(f"two classes declare the message {name!r}: {known.__qualname__} and {params.__qualname__}")
+    if name not in message_kind("LayerParameter").fields:
+        _declared[name] = params
+
+
+def declared() -> Mapping[str, type[Params]]:
+    """The messages that were declared, with their Params."""
+    return _declared
 
 
 def message_kind(message: str | type[Params]) -> MessageKind:

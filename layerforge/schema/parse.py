@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from layerforge.core.errors import PrototxtError, did_you_mean
 from layerforge.netdef.params import Params
 from layerforge.netdef.types import Field, Fields, Where
-from layerforge.schema.kinds import FieldKind, MessageKind, message_kind
+from layerforge.schema.kinds import FieldKind, MessageKind, declared, message_kind
 from layerforge.schema.tokens import Text, Token, unquote
 
 MAX_BYTES = 32 * 2**20  # Caffe's longest nets have 1 MiB of text
@@ -29,14 +29,14 @@ def parse(text: str, file: str, message: str, extra: Mapping[str, type[Params]] 
     """The tree of a text.
 
     message  what the text holds: "NetParameter", "SolverParameter", ...
-    extra    message fields of layers that plugins add: {"my_layer_param": MyParams}
+    extra    message fields of layers, beside those of the schema and of registered layers: {"my_layer_param": MyParams}
 
     Raises PrototxtError with the place of whatever cannot be read.
     """
     if len(text) > MAX_BYTES:
         hint = "weights belong into a .caffemodel"
         raise PrototxtError(f"{file} has more than {MAX_BYTES >> 20} MiB of text", hint=hint)
-    return _Parser(Text(text, file), extra or {}).whole(message_kind(message))
+    return _Parser(Text(text, file), {**declared(), **(extra or {})}).whole(message_kind(message))
 
 
 class _Parser:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerforge.core.errors import LayerForgeError, PrototxtError
+from layerforge.core.errors import LayerForgeError, NetError, PrototxtError
 from layerforge.netdef.params import Params, field
 from layerforge.schema.kinds import FieldKind, MessageKind
 from layerforge.schema.parse import MAX_DEPTH, parse, read_text
@@ -231,3 +231,24 @@ def test_messages_nested_too_deeply_are_told(monkeypatch):
     monkeypatch.setattr("layerforge.schema.parse.message_kind", lambda message: kind)
     with pytest.raises(PrototxtError, match=f"more than {MAX_DEPTH} messages within one another"):
         parse("deep {" * (MAX_DEPTH + 1), "f", "Deep")
+
+
+def test_messages_of_registered_layers_are_read(monkeypatch):
+    from layerforge.layers import registry
+    from layerforge.layers.base import Layer
+    from layerforge.schema import kinds
+
+    monkeypatch.setattr(registry, "_plugins", {})
+    monkeypatch.setattr(kinds, "_declared", {})
+    registry.register(type("Swishy", (Layer,), {"type": "Swishy", "Params": Mine}))
+    fields = first_layer("my_layer_param { beta: 2 }")
+    assert fields["my_layer_param"].value["beta"].value == 2.0
+
+
+def test_two_plugins_with_one_message_are_told(monkeypatch):
+    from layerforge.schema import kinds
+
+    monkeypatch.setattr(kinds, "_declared", {})
+    kinds.declare("my_layer_param", Mine)
+    with pytest.raises(NetError, match="two classes declare the message 'my_layer_param': Mine and Inner"):
+        kinds.declare("my_layer_param", Inner)
