@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from layerforge.core.errors import DataError
+from layerforge.data.leveldb import LevelDb
 
 Record = tuple[bytes, bytes]  # key, value
 
@@ -142,6 +143,24 @@ def _open_lmdb(path: str) -> _Lmdb:
         return found
 
 
+class LevelDbReader(IteratorReader):
+    """A LevelDB database (a folder)."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._database = LevelDb(path)
+        super().__init__()
+
+    def records(self, after: bytes | None) -> Iterator[Record]:
+        return self._database.records(after)
+
+    def close(self) -> None:
+        self._records = iter(())
+
+
+READERS: dict[str, type[LmdbReader] | type[LevelDbReader]] = {"LMDB": LmdbReader, "LEVELDB": LevelDbReader}
+
+
 def open_database(path: str, backend: str) -> Reader:
     """A reader of the database at `path`; backend is LMDB or LEVELDB.
 
@@ -149,9 +168,6 @@ def open_database(path: str, backend: str) -> Reader:
     """
     if not os.path.exists(path):
         raise DataError(f"the database {path!r} does not exist")
-    if backend == "LMDB":
-        reader: Reader = LmdbReader(path)
-    else:
-        raise DataError(f"{path}: LevelDB is not supported yet", hint="convert it to LMDB and write backend: LMDB")
+    reader = READERS[backend](path)
     reader.first()
     return reader
