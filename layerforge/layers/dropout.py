@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from layerforge.layers.base import Layer
+from layerforge.layers.engine import engine_field
 from layerforge.netdef.params import Params, field
 from layerforge.netdef.types import Phase
 
@@ -10,6 +11,8 @@ from layerforge.netdef.types import Phase
 class DropoutParams(Params, message="dropout_param"):
     dropout_ratio: float = field(float, 0.5, at_least=0, below=1, doc="the probability that a value is dropped")
     scale_train: bool = field(bool, True, doc="scale what is left up in TRAIN; false: scale everything down in TEST")
+    random_seed: int = field(int, -1, doc="has no effect: the solver's random_seed counts (NVCaffe)")
+    engine: str = engine_field()
 
 
 class Dropout(Layer):

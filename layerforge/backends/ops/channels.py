@@ -6,7 +6,10 @@ Array = Any
 
 
 class ChannelOps:
-    """Sums of (N, C, L) arrays that leave C. float32 values are added in float64: statistics depend on it."""
+    """Sums of (N, C, L) arrays that leave C. Statistics depend on them: float32 values are added in float64.
+
+    Sums of up to 256 products may be float32 before they are added in float64.
+    """
 
     def channel_sum(self, x: Array, *, out: Array = None, acc: Array = None) -> None:
         """out[c] = Σ_{n,l} x[n,c,l], or acc[c] += the same.

@@ -1,0 +1,27 @@
+"""Building a net takes no memory: shapes are found on blobs that have none yet."""
+
+from __future__ import annotations
+
+import pytest
+
+from layerforge.core.workspace import Buffer
+from layerforge.layers.examples import example_of, net
+from layerforge.layers.registry import built_in
+from layerforge.net.build import build_net
+from layerforge.netdef.types import Phase
+from layerforge.schema.read import parse_net
+
+# Examples with files open them; a Python layer may read its bottoms in reshape, as in Caffe.
+TYPES = [name for name, layer in sorted(built_in().items()) if not example_of(layer).files]
+
+
+@pytest.mark.parametrize("phase", list(Phase), ids=lambda phase: phase.name)
+@pytest.mark.parametrize("name", TYPES)
+def test_no_layer_touches_memory_before_the_first_pass(name: str, phase: Phase) -> None:
+    made = build_net(parse_net(net(built_in()[name]), "example.prototxt"), phase)
+    made.reshape()
+    layer = made.layers[-1]
+    blobs = [*made.blobs.values(), *(view.blob for view in layer.blobs)]
+    held = [blob.name for blob in blobs if blob.data.allocated or blob.diff.allocated]
+    held += [k for k, v in vars(layer).items() if isinstance(v, Buffer) and v._array is not None]
+    assert not held and layer.workspace._block is None, f"memory was touched: {held}"
