@@ -133,6 +133,8 @@ EXAMPLES: dict[str, Example] = {
                     (("data", (6, 2, 8)), ("cont", (6, 2)))),
     "RNN": Example('recurrent_param { num_output: 16 weight_filler { type: "uniform" min: -0.1 max: 0.1 } }',
                    (("data", (6, 2, 8)), ("cont", (6, 2)))),
+    "GRU": Example('recurrent_param { num_output: 16 weight_filler { type: "uniform" min: -0.1 max: 0.1 } }',
+                   (("data", (6, 2, 8)), ("cont", (6, 2)))),
     "LSTMUnit": Example("", (("cell", (1, 2, 8)), ("gates", (1, 2, 32)), ("cont", (1, 2))), ("cell_next", "hidden")),
     # activations and normalisation
     "Clip": _one("clip_param { min: 0 max: 6 }"),
@@ -158,6 +160,12 @@ EXAMPLES: dict[str, Example] = {
     "Permute": _one("permute_param { order: 0 order: 2 order: 3 order: 1 }"),
     "ShuffleChannel": _one("shuffle_channel_param { group: 2 }", (2, 6, 8, 8)),
     "Reverse": _one("reverse_param { axis: 0 }"),
+    "BroadcastTo": _one("broadcast_to_param { shape: 2 shape: 3 shape: 8 }", (3, 1)),
+    "TileND": _one("tile_nd_param { multiples: 2 multiples: 1 }", (2, 3)),
+    "Pad": _one("pad_param { paddings: 0 paddings: 0 paddings: 1 paddings: 1 }", (2, 3)),
+    "MirrorPad": _one("mirror_pad_param { paddings: 0 paddings: 0 paddings: 1 paddings: 1 }", (2, 3)),
+    "Piece": _one("piece_param { begin: 0 begin: 1 size: 2 size: 2 }", (2, 3)),
+    "Unstack": Example("unstack_param { axis: 0 }", (("data", (2, 3)),), ("first", "second")),
     # losses and metrics
     "SoftmaxWithLoss": _scores("loss_param { ignore_label: 255 normalization: VALID }"),
     "MultinomialLogisticLoss": _scores(),
