@@ -1,24 +1,17 @@
-"""Log lines as Caffe prints them: on standard error when nobody watches, into a file when somebody does or wishes it.
+"""Where Caffe's log lines go: to standard error when nobody watches, into a file when somebody does or wishes it.
 
     I1120 18:27:58.910188 14308 caffe.cpp:304] Batch 0, accuracy = 0.4
-
-Month and day are four digits without a year, as in the time of Caffe's own parse_log: it reads nothing else.
 """
 
 from __future__ import annotations
 
-import datetime
 import logging
-import os
 import sys
+from datetime import datetime
 from typing import TextIO
 
 from layerforge.core.errors import DataError
-
-
-def stamped(source: str, text: str, severity: str = "I") -> str:
-    """A line with severity, time, process and source (file:line of Caffe)."""
-    return f"{severity}{datetime.datetime.now():%m%d %H:%M:%S.%f} {os.getpid():5} {source}] {text}"
+from layerforge.solver.caffe_log import prefix
 
 
 class Log(logging.Handler):
@@ -55,20 +48,23 @@ class Log(logging.Handler):
             self._file = None
 
     def line(self, source: str, text: str) -> None:
-        """Writes one line; every line of a longer text is kept as it is."""
-        self.write(stamped(source, text))
+        """Writes one line. source: the file and line of Caffe that says such things."""
+        self.write(prefix(datetime.now(), source) + text + "\n")
 
-    def write(self, line: str) -> None:
-        """Writes a line that has its stamp already."""
+    def write(self, text: str) -> None:
+        """Writes a text as it is; with `flush` this makes the log a stream."""
         if self.echo:
-            print(line, file=sys.stderr)
+            sys.stderr.write(text)
         if self._file is not None:
-            self._file.write(line + "\n")
+            self._file.write(text)
+
+    def flush(self) -> None:
+        """Nothing to do: both ends write line by line."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """A message of the package: warnings are shown on a terminal too."""
         text = record.getMessage()
         severity = "E" if record.levelno >= logging.ERROR else "W" if record.levelno >= logging.WARNING else "I"
-        self.write(stamped(f"{record.filename}:{record.lineno}", text, severity))
+        self.write(prefix(datetime.now(), f"{record.filename}:{record.lineno}", severity) + text + "\n")
         if severity != "I" and not self.echo:
             print(f"layerforge: {'error' if severity == 'E' else 'warning'}: {text}", file=sys.stderr)

@@ -15,7 +15,7 @@ import layerforge
 from layerforge.cli.flags import Command, Flag, UsageError, bind, describe, parse, usage
 from layerforge.core.errors import LayerForgeError, did_you_mean
 
-COMMANDS = ("time", "device_query", "layers")
+COMMANDS = ("train", "test", "time", "device_query", "layers", "dataset", "demo")
 """Each is a file of this folder that holds a `command`."""
 
 GENERAL = (

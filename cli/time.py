@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from types import SimpleNamespace
 
@@ -9,9 +10,12 @@ from layerforge.cli import options
 from layerforge.cli.flags import Command, Flag, UsageError
 from layerforge.cli.log import Log
 from layerforge.cli.report import Table, collect_tables, tables
-from layerforge.cli.timing import Timing, measure, spread
+from layerforge.cli.timing import Timing, measure, measure_training, spread
 from layerforge.core.files import replacing
+from layerforge.net.net import Net
 from layerforge.netdef.types import Phase
+from layerforge.solver.loop import Solver
+from layerforge.solver.params import SolverParams
 
 
 @tables("time")
@@ -30,13 +34,13 @@ _COLUMNS = ("layer", "type", "forward ms", "backward ms", "share")
 @tables("time")
 def totals(timing: Timing) -> Table:
     """Whole passes and, with a solver, whole training iterations."""
-    rows = [("forward + backward", timing.iteration_ms)]
+    rows = [("forward + backward", timing.iteration_ms, timing.batch)]
     if timing.training_ms:
-        rows.append(("training iteration", timing.training_ms))
+        rows.append(("training iteration", timing.training_ms, timing.batch * timing.iter_size))
     body = []
-    for label, values in rows:
+    for label, values, images in rows:
         s = spread(values)
-        rate = f"{timing.batch / s['mean'] * 1e3:,.0f}" if timing.batch else "-"
+        rate = f"{images / s['mean'] * 1e3:,.0f}" if images else "-"
         body.append((label, _ms(s["mean"]), _ms(s["median"]), _ms(s["min"]), _ms(s["max"]), rate))
     if timing.training_ms:
         body.append(("  of it update", _ms(timing.update_ms), "-", "-", "-", "-"))
@@ -49,11 +53,11 @@ def _ms(value: float) -> str:
 
 def run(args: SimpleNamespace) -> int:
     """Measures and prints."""
-    if not args.model:
-        raise UsageError("time needs --model FILE")
+    if bool(args.model) == bool(args.solver):
+        raise UsageError("time needs --model FILE or --solver FILE, one of them")
     log = Log(args.log)
     with log, options.limited(args.threads):
-        timing = _time_net(args, log)
+        timing = _time_solver(args, log) if args.solver else _time_net(args, log)
         _caffe_lines(log, timing)
     print("\n\n".join(map(str, collect_tables("time", timing))))
     if args.json:
@@ -68,34 +72,50 @@ def _time_net(args: SimpleNamespace, log: Log) -> Timing:
     from layerforge.schema.read import read_net
 
     backend = options.backend(args.gpu, args.cpu)
-    log.line("caffe.cpp:400", options.device_line(backend))
+    log.line("caffe.cpp:343", options.device_line(backend))
     phase = Phase[args.phase or "TRAIN"]
     net = build_net(read_net(args.model), phase, level=args.level, stages=options.names(args.stage), backend=backend)
-    try:
-        log.line("caffe.cpp:400", "Performing Forward")
-        log.line("caffe.cpp:400", f"Initial loss: {net.forward():g}")
-        log.line("caffe.cpp:400", "Performing Backward")
-        net.backward()
-        log.line("caffe.cpp:400", "*** Benchmark begins ***")
-        log.line("caffe.cpp:400", f"Testing for {args.iterations} iterations.")
-        return measure(net, args.iterations, lambda i, ms: log.line(
-            "caffe.cpp:400", f"Iteration: {i + 1} forward-backward time: {ms:g} ms."))
-    finally:
-        net.close()
+    with contextlib.closing(net):
+        return _passes(net, args.iterations, log)
+
+
+def _time_solver(args: SimpleNamespace, log: Log) -> Timing:
+    from layerforge.schema.read import read_solver
+
+    definition = read_solver(args.solver)
+    backend = options.backend(args.gpu, args.cpu, SolverParams.from_definition(definition))
+    log.line("caffe.cpp:343", options.device_line(backend))
+    solver = Solver(definition, backend=backend, level=args.level, stages=options.names(args.stage))
+    with contextlib.closing(solver):
+        timing = _passes(solver.net, args.iterations, log)
+        measure_training(solver, args.iterations, timing)
+    return timing
+
+
+def _passes(net: Net, iterations: int, log: Log) -> Timing:
+    """One pass to warm up, then the measured ones."""
+    log.line("caffe.cpp:351", "Performing Forward")
+    log.line("caffe.cpp:356", f"Initial loss: {net.forward():g}")
+    log.line("caffe.cpp:357", "Performing Backward")
+    net.backward()
+    log.line("caffe.cpp:365", "*** Benchmark begins ***")
+    log.line("caffe.cpp:366", f"Testing for {iterations} iterations.")
+    return measure(net, iterations, lambda i, ms: log.line(
+        "caffe.cpp:394", f"Iteration: {i + 1} forward-backward time: {ms:g} ms."))
 
 
 def _caffe_lines(log: Log, timing: Timing) -> None:
     """The lines that Caffe ends with."""
-    log.line("caffe.cpp:400", "Average time per layer: ")
+    log.line("caffe.cpp:397", "Average time per layer: ")
     for layer in timing.layers:
         log.line("caffe.cpp:400", f"{layer.name:>10}\tforward: {layer.forward_ms:g} ms.")
-        log.line("caffe.cpp:400", f"{layer.name:>10}\tbackward: {layer.backward_ms:g} ms.")
-    log.line("caffe.cpp:400", f"Average Forward pass: {timing.forward_ms:g} ms.")
-    log.line("caffe.cpp:400", f"Average Backward pass: {timing.backward_ms:g} ms.")
+        log.line("caffe.cpp:403", f"{layer.name:>10}\tbackward: {layer.backward_ms:g} ms.")
+    log.line("caffe.cpp:408", f"Average Forward pass: {timing.forward_ms:g} ms.")
+    log.line("caffe.cpp:410", f"Average Backward pass: {timing.backward_ms:g} ms.")
     mean = spread(timing.iteration_ms)["mean"]
-    log.line("caffe.cpp:400", f"Average Forward-Backward: {mean:g} ms.")
-    log.line("caffe.cpp:400", f"Total Time: {mean * timing.iterations:g} ms.")
-    log.line("caffe.cpp:400", "*** Benchmark ends ***")
+    log.line("caffe.cpp:412", f"Average Forward-Backward: {mean:g} ms.")
+    log.line("caffe.cpp:414", f"Total Time: {mean * timing.iterations:g} ms.")
+    log.line("caffe.cpp:415", "*** Benchmark ends ***")
 
 
 command = Command(

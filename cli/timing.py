@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from layerforge.net.net import Net
+from layerforge.solver.loop import Solver
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Timing:
     iteration_ms   forward and backward of each iteration, the clock's reading of layers included
     training_ms    whole training iterations, when a solver was timed
     update_ms      the mean update within those
-    batch          samples of an iteration; 0 when the net does not say
+    batch          samples of a pass; 0 when the net does not say
+    iter_size      passes of a training iteration
     """
 
     net: str
@@ -39,6 +41,7 @@ class Timing:
     training_ms: list[float] = field(default_factory=list)
     update_ms: float = 0.0
     batch: int = 0
+    iter_size: int = 1
 
     @property
     def forward_ms(self) -> float:
@@ -58,7 +61,7 @@ class Timing:
         }
         if self.training_ms:
             figures["training_iteration_ms"] = spread(self.training_ms)
-            figures["update_ms"] = self.update_ms
+            figures["update_ms"], figures["iter_size"] = self.update_ms, self.iter_size
         return figures
 
 
@@ -123,6 +126,25 @@ def measure(net: Net, iterations: int, done: Callable[[int, float], None] = lamb
     layers = [LayerTime(layer.name, layer.type, forward / iterations * 1e3, backward / iterations * 1e3)
               for layer, forward, backward in zip(net.layers, clock.forward, clock.backward)]
     return Timing(net.name, iterations, layers, iteration_ms, batch=batch_size(net))
+
+
+def measure_training(solver: Solver, iterations: int, timing: Timing) -> None:
+    """Adds to `timing` whole training iterations: iter_size batches forward and backward, and the update."""
+    net, updates = solver.net, 0.0
+    for _ in range(iterations):
+        started = time.perf_counter()
+        net.clear_gradients()
+        for _ in range(solver.params.iter_size):
+            net.forward()
+            net.backward()
+        net.backend.synchronize()
+        passed = time.perf_counter()
+        solver.apply_update()
+        net.backend.synchronize()
+        updates += time.perf_counter() - passed
+        timing.training_ms.append((time.perf_counter() - started) * 1e3)
+    timing.update_ms = updates / iterations * 1e3
+    timing.iter_size = solver.params.iter_size
 
 
 def batch_size(net: Net) -> int:

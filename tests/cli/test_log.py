@@ -7,15 +7,17 @@ import re
 
 import pytest
 
-from layerforge.cli.log import Log, stamped
+from layerforge.cli.log import Log
 from layerforge.core.errors import DataError
 
 LINE = re.compile(r"([IWE])(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{6}) +\d+ (\S+:\d+)\] (.*)")
 """What Caffe's own parse_log takes apart: month and day are four digits, without a year."""
 
 
-def test_a_line_is_one_that_old_parsers_read():
-    match = LINE.fullmatch(stamped("solver.cpp:239", "Iteration 0, loss = 2.3"))
+def test_a_line_is_one_that_old_parsers_read(capsys):
+    with Log(echo=True) as log:
+        log.line("solver.cpp:239", "Iteration 0, loss = 2.3")
+    match = LINE.fullmatch(capsys.readouterr().err.strip())
     assert match and match[1] == "I" and 1 <= int(match[2]) <= 12 and 1 <= int(match[3]) <= 31
     assert match[8] == "solver.cpp:239" and match[9] == "Iteration 0, loss = 2.3"
 

@@ -88,12 +88,22 @@ def test_figures_of_training_iterations_are_there_when_a_solver_was_timed():
     assert timing.spread([1.0, 2.0, 6.0]) == {"mean": 3.0, "median": 2.0, "min": 1.0, "max": 6.0}
 
 
+def test_a_solver_adds_whole_training_iterations(line, capsys):
+    folder = line(more="iter_size: 2\n")
+    assert main(["time", "-solver", "solver.prototxt", "-iterations", "3", "--json", "times.json"]) == 0
+    out = capsys.readouterr().out
+    assert "training iteration" in out and "of it update" in out
+    figures = json.loads((folder / "times.json").read_text())
+    assert 0 < figures["update_ms"] < figures["training_iteration_ms"]["mean"] and figures["iter_size"] == 2
+    assert not list(folder.glob("*.caffemodel")), "timing saves nothing"
+
+
 def test_a_missing_file_is_a_message(tmp_path, capsys):
     assert main(["time", "-model", str(tmp_path / "none.prototxt")]) == 1
     assert "none.prototxt" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [["time"]])
+@pytest.mark.parametrize("argv", [["time"], ["time", "-model", "a", "-solver", "b"]])
 def test_either_a_model_or_a_solver_is_needed(argv, capsys):
     assert main(argv) == 2
     assert "--model" in capsys.readouterr().err
