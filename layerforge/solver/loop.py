@@ -17,6 +17,7 @@ from layerforge.io.weights import load_weights
 from layerforge.net.build import build_net
 from layerforge.net.net import Net
 from layerforge.netdef.types import SolverDef
+from layerforge.schema.write import solver_text
 from layerforge.solver import snapshot as snapshots
 from layerforge.solver.debug import backward_with_info, forward_with_info, not_finite
 from layerforge.solver.interrupt import Request
@@ -48,9 +49,10 @@ class Solver:
         weights  given instead of the text's; (): none
         rng      used where the text has no random_seed; None: a seed from the system
         """
+        self.observer = observer or Observer()
+        self.observer.on_message(f"Initializing solver from parameters: \n{solver_text(definition)}", "solver.cpp:45")
         self.params = params = SolverParams.from_definition(definition)
         self.file, self.allow_nan = definition.file, allow_nan
-        self.observer = observer or Observer()
         self.requests: Callable[[], Request] = lambda: Request.NONE
         self.rng = Random(params.random_seed) if params.random_seed >= 0 else rng or Random()
         self.prefix = snapshots.Prefix(params, self.file)
@@ -65,6 +67,7 @@ class Solver:
         self._saved = -1, ""  # the iteration of the last snapshot, and its state file
         self._test_start: dict[str, Any] | None = None  # what a snapshot keeps while a test is under way
         self._shown_at, self._shown_iter = time.monotonic(), 0
+        self.observer.on_message("Solver scaffolding done.", "solver.cpp:57")
 
     @property
     def rule(self) -> Rule:

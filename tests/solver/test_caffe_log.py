@@ -2,11 +2,15 @@
 
 import io
 import re
+import shutil
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
+from layerforge.schema.read import read_solver
 from layerforge.solver.caffe_log import CaffeLog, prefix
+from layerforge.solver.loop import Solver
 from layerforge.solver.observer import Output, Report, TestReport
 
 WHEN = datetime(2026, 11, 20, 23, 10, 11, 123456)
@@ -58,3 +62,51 @@ def test_numbers_are_in_the_form_that_caffes_parsers_read(log):
         log.on_test(TestReport(0, 0, (Output(0, "x", value),), None, 0.0))
     found = re.findall(r"Test net output #(\d+): (\S+) = ([\.\deE+-]+)", log.stream.getvalue())
     assert [v for _, _, v in found] == ["1e-07", "1.23457e+08", "0.0001"]
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "files"
+SOURCES = ("solver.cpp", "sgd_solver.cpp", "net.cpp:593", "net.cpp:605", "net.cpp:621", "net.cpp:632", "net.cpp:721")
+VALUE = re.compile(r"(?<![\w#])-?(nan|inf|\d[\d.]*(e[+-]\d+)?)(?=[\s,);]|s/|$)")
+
+
+def skeleton(text):
+    """The solver's lines with their files: values and repeated blanks taken out. Clipping follows from the values."""
+    rows = re.findall(r"^[IE]\d+ [\d:.]+ +\d+ ([\w.]+:\d+)\] (.*)$", text, re.M)
+    return [(source.split(":")[0], " ".join(VALUE.sub("N", words).split())) for source, words in rows
+            if source.startswith(SOURCES) and not words.startswith("Gradient clipping")]
+
+
+@pytest.fixture
+def logged(tmp_path, monkeypatch):
+    """Trains the recorded solver and returns our log; the arguments: its file, and the state to go on from."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(GOLDEN / "db_lmdb", "db_lmdb")
+    shutil.copytree(GOLDEN / "db_lmdb", "test_lmdb")
+    for path in (GOLDEN / "logs").glob("*.prototxt"):
+        shutil.copy(path, path.name)
+
+    def run(solver_file, state=None):
+        log = CaffeLog(io.StringIO())
+        solver = Solver(read_solver(solver_file), observer=log)
+        if state:
+            solver.restore(state)
+        solver.solve()
+        solver.close()
+        return log.stream.getvalue()
+
+    return run
+
+
+def test_a_training_run_reads_line_by_line_like_caffes(logged):
+    assert skeleton(logged("solver.prototxt")) == skeleton((GOLDEN / "logs" / "train.txt").read_text())
+
+
+def test_a_resumed_run_reads_like_caffes(logged):
+    logged("solver.prototxt")
+    ours = skeleton(logged("solver.prototxt", "tiny_iter_10.solverstate"))
+    assert ours == skeleton((GOLDEN / "logs" / "train_resumed.txt").read_text())
+
+
+def test_debug_info_reads_like_caffes(logged):
+    ours = skeleton(logged("solver_avg.prototxt"))
+    assert ours == skeleton((GOLDEN / "logs" / "train_debug_clip.txt").read_text())

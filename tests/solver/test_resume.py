@@ -42,7 +42,7 @@ def pictures(tmp_path, make_solver):
 
 @pytest.fixture
 def run(make_solver, pictures):
-    """A solver of the whole set: shuffled, cropped, mirrored pictures, BatchNorm, dropout, two test nets, iter_size 2."""
+    """Solvers of the whole set: shuffled, cropped, mirrored pictures, BatchNorm, dropout, two test nets, iter_size 2."""
     def make(fields="", lr_policy='"multistep"', **how):
         return make_solver(f"{RUN} {fields}", PICTURES + LAYERS, max_iter=20, lr_policy=lr_policy, **how)
 
