@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 _FACADE = {
     "Net": "net", "Blob": "blob", "Layer": "layer",
+    **dict.fromkeys(("NetSpec", "to_proto", "params"), "net_spec"),
     **dict.fromkeys(("SGDSolver", "NesterovSolver", "AdaGradSolver", "RMSPropSolver", "AdaDeltaSolver", "AdamSolver", "get_solver"), "solvers"),
     **dict.fromkeys(("TRAIN", "TEST", "set_mode_cpu", "set_mode_gpu", "set_device", "set_random_seed", "layer_type_list"), "modes"),
 }
@@ -22,7 +23,7 @@ _FACADE_MODULES = ("proto",)
 
 
 class _Package(ModuleType):
-    """The package as a module. Two of pycaffe's modules bear the names of rooms: as attributes they are pycaffe's, while
+    """The package as a module. `io` and `layers` name both a room and a part of pycaffe: as attributes they are pycaffe's, while
     `from layerforge.io.weights import …` goes to the room, because imports look into sys.modules."""
 
     def __getattr__(self, name: str) -> Any:
@@ -33,7 +34,7 @@ class _Package(ModuleType):
         raise AttributeError(f"module 'layerforge' has no attribute {name!r}")
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *_FACADE, *_FACADE_MODULES, "io"})
+        return sorted({*super().__dir__(), *_FACADE, *_FACADE_MODULES, "io", "layers"})
 
     @property
     def io(self) -> ModuleType:
@@ -43,6 +44,15 @@ class _Package(ModuleType):
     @io.setter
     def io(self, room: ModuleType) -> None:
         """The import system puts the room here when it loads it; sys.modules keeps it."""
+
+    @property
+    def layers(self) -> Any:
+        """caffe.layers: functions that make layers of a NetSpec."""
+        return importlib.import_module("layerforge.pycaffe.net_spec").layers
+
+    @layers.setter
+    def layers(self, room: ModuleType) -> None:
+        """As with `io`."""
 
 
 sys.modules[__name__].__class__ = _Package
