@@ -13,13 +13,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_FACADE = {
-    "Net": "net", "Blob": "blob", "Layer": "layer",
-    **dict.fromkeys(("NetSpec", "to_proto", "params"), "net_spec"),
-    **dict.fromkeys(("SGDSolver", "NesterovSolver", "AdaGradSolver", "RMSPropSolver", "AdaDeltaSolver", "AdamSolver", "get_solver"), "solvers"),
-    **dict.fromkeys(("TRAIN", "TEST", "set_mode_cpu", "set_mode_gpu", "set_device", "set_random_seed", "layer_type_list"), "modes"),
-}
-_FACADE_MODULES = ("proto",)
+_FACADE_MODULES = ("proto", "coord_map", "net_spec")
 
 
 class _Package(ModuleType):
@@ -27,14 +21,18 @@ class _Package(ModuleType):
     `from layerforge.io.weights import …` goes to the room, because imports look into sys.modules."""
 
     def __getattr__(self, name: str) -> Any:
-        if name in _FACADE:
-            return getattr(importlib.import_module(f"layerforge.pycaffe.{_FACADE[name]}"), name)
-        if name in _FACADE_MODULES:
-            return importlib.import_module(f"layerforge.pycaffe.{name}")
+        if not name.startswith("_"):
+            if name == "install_as_caffe":
+                return importlib.import_module("layerforge.pycaffe.alias").install_as_caffe
+            facade = importlib.import_module("layerforge.pycaffe")
+            if name in facade.__all__:
+                return getattr(facade, name)
+            if name in _FACADE_MODULES:
+                return importlib.import_module(f"layerforge.pycaffe.{name}")
         raise AttributeError(f"module 'layerforge' has no attribute {name!r}")
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *_FACADE, *_FACADE_MODULES, "io", "layers"})
+        return sorted({*super().__dir__(), *importlib.import_module("layerforge.pycaffe").__all__, *_FACADE_MODULES, "install_as_caffe"})
 
     @property
     def io(self) -> ModuleType:

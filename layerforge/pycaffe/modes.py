@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from typing import Any
 
 from layerforge.backends import get_backend
@@ -10,6 +12,7 @@ from layerforge.layers.registry import layer_types
 from layerforge.netdef.types import Phase
 
 TRAIN, TEST = Phase.TRAIN, Phase.TEST
+_log = logging.getLogger("layerforge")
 
 
 class _Modes:
@@ -19,6 +22,7 @@ class _Modes:
     device = 0
     random: Random | None = None
     made = 0  # nets since the seed was set
+    solver_count, solver_rank, multiprocess = 1, 0, False
 
 
 def set_mode_cpu() -> None:
@@ -58,3 +62,67 @@ def random() -> Random | None:
 def layer_type_list() -> list[str]:
     """The names of all layer types."""
     return sorted(layer_types())
+
+
+def init_log(level: int | None = None, stderr: bool = True) -> None:
+    """Sends the log to stderr: glog's levels 0 INFO, 1 WARNING, 2 ERROR."""
+    if stderr and not _log.handlers:
+        _log.addHandler(logging.StreamHandler())
+    _log.setLevel({0: logging.INFO, 1: logging.WARNING, 2: logging.ERROR}.get(level or 0, logging.CRITICAL))
+
+
+def log(message: str) -> None:
+    """Writes a line into the log."""
+    _log.info("%s", message)
+
+
+class Timer:
+    """Measures what lies between start() and stop(); `ms` and `us` in milliseconds and microseconds."""
+
+    def __init__(self) -> None:
+        self._from = self._to = 0.0
+
+    def start(self) -> None:
+        self._from = time.perf_counter()
+
+    def stop(self) -> None:
+        backend().synchronize()
+        self._to = time.perf_counter()
+
+    @property
+    def ms(self) -> float:
+        return (self._to - self._from) * 1e3
+
+    @property
+    def us(self) -> float:
+        return (self._to - self._from) * 1e6
+
+
+def has_nccl() -> bool:
+    """Whether gradients can be added up over GPUs from Python."""
+    return False
+
+
+def solver_count() -> int:
+    """How many solvers train together."""
+    return _Modes.solver_count
+
+
+def set_solver_count(count: int) -> None:
+    """Says how many solvers train together."""
+    _Modes.solver_count = int(count)
+
+
+def solver_rank() -> int:
+    """The number of this solver; 0 is the root."""
+    return _Modes.solver_rank
+
+
+def set_solver_rank(rank: int) -> None:
+    """Says which solver this is."""
+    _Modes.solver_rank = int(rank)
+
+
+def set_multiprocess(several: bool) -> None:
+    """Says that each solver has a process of its own."""
+    _Modes.multiprocess = bool(several)

@@ -1,0 +1,5 @@
+"""caffe.detector"""
+
+from layerforge.pycaffe.classifier import Detector
+
+__all__ = ["Detector"]
