@@ -1,4 +1,4 @@
-"""Blob: data and diff as NumPy arrays that stay live."""
+"""Blob: what `net.blobs` and `net.params` hold."""
 
 from layerforge.core.host_view import HostView as Blob
 
