@@ -16,6 +16,15 @@ __version__ = "0.1.0"
 _FACADE_MODULES = ("proto", "coord_map", "net_spec")
 
 
+class _Layers:
+    """caffe.layers for names of layer types (`layers.Convolution`), the room `layerforge.layers` for all others."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name[:1].isupper():
+            return getattr(importlib.import_module("layerforge.pycaffe.net_spec").layers, name)
+        return getattr(importlib.import_module("layerforge.layers"), name)
+
+
 class _Package(ModuleType):
     """The package as a module. `io` and `layers` name both a room and a part of pycaffe: as attributes they are pycaffe's, while
     `from layerforge.io.weights import …` goes to the room, because imports look into sys.modules."""
@@ -46,11 +55,12 @@ class _Package(ModuleType):
     @property
     def layers(self) -> Any:
         """caffe.layers: functions that make layers of a NetSpec."""
-        return importlib.import_module("layerforge.pycaffe.net_spec").layers
+        return _LAYERS
 
     @layers.setter
     def layers(self, room: ModuleType) -> None:
         """As with `io`."""
 
 
+_LAYERS = _Layers()
 sys.modules[__name__].__class__ = _Package
