@@ -81,6 +81,7 @@ class Net:
         """Runs every layer; returns the loss, Σ weight · Σ top over the tops with a loss weight."""
         return self.forward_from_to(0, len(self.layers) - 1)
 
+    @np.errstate(all="ignore")  # NaN and infinity are values; a loss that has them is seen by who watches it
     def forward_from_to(self, start: int, end: int) -> float:
         """Runs the layers start … end, both included."""
         loss = 0.0
@@ -98,6 +99,7 @@ class Net:
         """Runs every layer that has a gradient to compute, last first. Parameter gradients add up until they are cleared."""
         self.backward_from_to(len(self.layers) - 1, 0)
 
+    @np.errstate(all="ignore")
     def backward_from_to(self, start: int, end: int) -> None:
         """Runs the layers start … end downwards, both included."""
         for step, losses in zip(reversed(self._steps), reversed(self._losses)):

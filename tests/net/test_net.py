@@ -190,3 +190,10 @@ def test_parameters_of_other_shapes_cannot_be_shared_between_nets():
 def test_a_net_of_one_seed_starts_from_the_same_parameters():
     one, other = (build(data(2, 4), ip("a", "data", "y")) for _ in range(2))
     assert np.array_equal(array(one.params["a"][0]), array(other.params["a"][0]))
+
+
+def test_numbers_that_are_not_finite_pass_without_warnings(recwarn):
+    log = LayerDef("log", "Log", ("data",), ("y",))
+    net = build(data(2), log, LayerDef("exp", "Exp", ("y",), ("z",)), force_backward=True)
+    run(net, -1.0)
+    assert np.isnan(array(net.blobs["z"])).all() and not recwarn.list
