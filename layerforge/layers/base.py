@@ -129,9 +129,9 @@ class Layer:
         """Memory of this layer from forward to backward: a mask, a saved statistic. Declare in reshape."""
         return self.workspace.kept(shape, self.dtype if dtype is None else dtype)
 
-    def constant(self, values: np.ndarray) -> View:
+    def constant(self, values: np.ndarray, dtype: Any = None) -> View:
         """Fixed numbers on the layer's backend: read them as `.data`. They move there when first read."""
-        blob = Blob(values.shape, self.dtype, f"{self.name}.constant")
+        blob = Blob(values.shape, self.dtype if dtype is None else dtype, f"{self.name}.constant")
         blob.data.initial = lambda: values
         return View(blob, self.backend.representation)
 

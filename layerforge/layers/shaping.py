@@ -1,4 +1,4 @@
-"""Layers that only give values another shape, or share them: Flatten, Reshape, Split, Silence."""
+"""Layers that give values another shape, or share them: Flatten, Reshape, Squeeze, ExpandDimsND, Split, Silence."""
 
 from __future__ import annotations
 
@@ -102,6 +102,55 @@ class Reshape(Layer):
 
     def backward(self, top, propagate_down, bottom):
         pass
+
+
+class SqueezeParams(Params, message="squeeze_param"):
+    axis: tuple[int, ...] = field(int, repeated=True, doc="the axes of size 1 to drop; without: all of them")
+
+
+class Squeeze(Flatten):
+    """y = x without axes of size 1
+
+    bottom[0]  x of any shape
+    top[0]     y      x's own memory, data and gradient
+    """
+
+    type, Params = "Squeeze", SqueezeParams
+
+    def reshape(self, bottom, top):
+        shape = bottom[0].shape
+        dropped = {self.axis(i, len(shape)) for i in self.params.axis} or {i for i, n in enumerate(shape) if n == 1}
+        self.require(
+            all(shape[i] == 1 for i in dropped), f"axis: {sorted(dropped)}, but bottom[0] is {shape}", field="axis"
+        )
+        top[0].reshape([n for i, n in enumerate(shape) if i not in dropped])
+        top[0].share(bottom[0])
+
+
+class ExpandDimsNDParams(Params, message="expand_dims_nd_param"):
+    axis: tuple[int, ...] = field(
+        int, repeated=True, doc="where the new axes stand in the top; negative counts from its end"
+    )
+
+
+class ExpandDimsND(Flatten):
+    """y = x with new axes of size 1
+
+    bottom[0]  x of any shape
+    top[0]     y      x's own memory, data and gradient
+    """
+
+    type, Params = "ExpandDimsND", ExpandDimsNDParams
+
+    def reshape(self, bottom, top):
+        ndim = bottom[0].ndim + len(self.params.axis)
+        new = {self.axis(i, ndim) for i in self.params.axis}
+        self.require(
+            len(new) == len(self.params.axis), f"axis: {list(self.params.axis)} names an axis twice", field="axis"
+        )
+        old = iter(bottom[0].shape)
+        top[0].reshape([1 if i in new else next(old) for i in range(ndim)])
+        top[0].share(bottom[0])
 
 
 class Split(Layer):

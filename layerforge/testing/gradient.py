@@ -28,7 +28,7 @@ def check_gradient(
     Raises AssertionError naming the bottom or parameter, the index and both values.
     """
     rng = np.random.default_rng(seed)
-    inputs = [np.array(x, np.float64) for x in inputs]
+    inputs = [np.array(x, np.float64, order="C") for x in inputs]
     made = Rig(layer, case, inputs, dtype=np.float64, **rig)
     _set_parameters(made, parameters, rng)
     frozen = [p.copy() for p in made.parameters()]

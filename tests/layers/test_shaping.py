@@ -1,10 +1,10 @@
-"""Flatten, Reshape, Split and Silence."""
+"""Flatten, Reshape, Squeeze, ExpandDimsND, Split and Silence."""
 
 import numpy as np
 import pytest
 
 from layerforge.core.errors import LayerError
-from layerforge.layers.shaping import Flatten, Reshape, Silence, Split
+from layerforge.layers.shaping import ExpandDimsND, Flatten, Reshape, Silence, Split, Squeeze
 from layerforge.testing import LayerTest, Rig
 
 
@@ -113,3 +113,35 @@ def test_silence_gives_zero_gradients():
         blob.diff.set(np.full(blob.shape, 5, np.float32))
     first, second = rig.backward([], [True, False])
     assert (first == 0).all() and (second == 5).all()
+
+
+class TestSqueeze(LayerTest):
+    layer, cases = Squeeze, [dict(), dict(axis=[1, -1]), dict(axis=[1])]
+
+    def inputs(self, rng):
+        return [rng.normal(size=(2, 1, 3, 1))]
+
+    def expected(self, x, axis=None):
+        return np.squeeze(x, tuple(axis) if axis else None)
+
+
+class TestExpandDims(LayerTest):
+    layer, cases = ExpandDimsND, [dict(axis=[1]), dict(axis=[-1, 0]), dict(axis=[1, 2])]
+
+    def inputs(self, rng):
+        return [rng.normal(size=(2, 3))]
+
+    def expected(self, x, axis):
+        return np.expand_dims(x, tuple(axis))
+
+
+@pytest.mark.parametrize(
+    "layer, case, said",
+    [
+        (Squeeze, dict(axis=[0]), r"axis: \[0\]"),
+        (ExpandDimsND, dict(axis=[0, 0]), "names an axis twice"),
+    ],
+)
+def test_axes_of_size_one_are_checked(layer, case, said):
+    with pytest.raises(LayerError, match=said):
+        Rig(layer, case, [np.zeros((2, 1))])

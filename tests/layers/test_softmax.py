@@ -1,9 +1,9 @@
-"""Softmax."""
+"""Softmax and LogSoftmax."""
 
 import numpy as np
 import pytest
 
-from layerforge.layers.softmax import Softmax
+from layerforge.layers.softmax import LogSoftmax, Softmax
 from layerforge.testing import LayerTest, Rig
 
 
@@ -37,3 +37,18 @@ def test_softmax_takes_huge_values(shape):
     (y,) = Rig(Softmax, {}, [x]).forward()
     np.testing.assert_array_equal(y[:, 0], 1)
     np.testing.assert_array_equal(y[:, 1], 0)
+
+
+class TestLogSoftmax(LayerTest):
+    layer, cases = LogSoftmax, [dict(), dict(axis=0), dict(axis=-1)]
+
+    def inputs(self, rng):
+        return [rng.normal(size=(2, 5, 3)) * 3]
+
+    def expected(self, x, axis=1):
+        return x - np.log(np.exp(x).sum(axis=axis, keepdims=True))
+
+
+def test_log_softmax_takes_huge_values():
+    (y,) = Rig(LogSoftmax, {}, [np.array([[1e30, -1e30]])]).forward()
+    np.testing.assert_array_equal(y, np.array([[0, -2e30]], np.float32))
