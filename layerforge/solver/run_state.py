@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from layerforge.core.errors import DataError
+from layerforge.core.errors import DataError, LayerForgeError
 from layerforge.core.storage import HOST
 from layerforge.layers.base import Layer
 from layerforge.net.net import Net
@@ -80,8 +80,8 @@ def _load_layers(net: Net, saved: Iterable[Any], say: Say) -> None:
         missing.pop(index, None)
         try:
             net.layers[index].load_state(state)
-        except DataError as error:  # other data than then: training can go on with it, though not exactly
-            say(f"The position is not restored, the data starts anew: {error.message}")
+        except LayerForgeError as error:  # other data than then: training can go on with it, though not exactly
+            say(f"The state of layer '{name}' is not restored, it starts anew: {error.message}")
     for layer in missing.values():
         say(f"The state of layer '{layer.name}' was not saved: it starts anew")
     for layer in net.layers:

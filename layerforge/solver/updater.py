@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
-
-from layerforge.core.storage import Storage
+from layerforge.core.blob import Blob
+from layerforge.core.storage import HOST, Representation, Storage
 from layerforge.net.net import Net
 from layerforge.solver.params import SolverParams
 from layerforge.solver.policies import learning_rate, make_policy, momentum, weight_decay
@@ -24,7 +23,6 @@ class Updater:
     def __init__(self, net: Net, params: SolverParams) -> None:
         self.net, self.params = net, params
         self.rule, self.policy = make_rule(params), make_policy(params)
-        self.representation = net.backend.representation
         self.history = [
             Storage(each.blob.count, each.blob.dtype) for _ in range(self.rule.histories) for each in net.learnable
         ]
@@ -55,18 +53,23 @@ class Updater:
 
     def _update(self, i: int, step: Step) -> None:
         blob = self.net.learnable[i].blob
+        home = self._home(blob)
         moved = [blob.data, blob.diff, *self.history[i :: len(self.net.learnable)]]
-        w, g, *history = (storage.array(self.representation) for storage in moved)
+        w, g, *history = (storage.array(home) for storage in moved)
         self.rule.update(self.net.backend.ops, w, g, history, step)
         for storage in moved:
-            storage.wrote(self.representation)
+            storage.wrote(home)
+
+    def _home(self, blob: Blob) -> Representation:
+        """Where parameter, gradient and history are updated: the layout that the plan keeps the parameter in."""
+        return self.net.backend.representation if blob.data.home is HOST else blob.data.home
 
     def _clipping(self, say: Say) -> float:
         """clip_gradients / ‖all gradients‖ where the norm is larger, else 1."""
         bound = self.params.clip_gradients
         if bound < 0:
             return 1.0
-        arrays: list[Any] = [each.blob.diff.array(self.representation) for each in self.net.learnable]
+        arrays = [each.blob.diff.array(self._home(each.blob)) for each in self.net.learnable]
         norm = math.sqrt(self.net.backend.ops.sum_of_squares(arrays))
         if not norm > bound:
             return 1.0

@@ -169,3 +169,23 @@ def test_a_list_that_has_changed_starts_anew_and_says_so(run, tmp_path):
     rest = run()
     rest.restore(path)
     assert rest.iter == 3 and rest.observer.said("the list has 2 pictures")
+
+
+RECURRENT = """
+layer { name: "data" type: "ImageData" top: "data" top: "label"
+  image_data_param { source: "list.txt" batch_size: 4 is_color: false } transform_param { scale: 0.01 } }
+layer { name: "flat" type: "Reshape" bottom: "data" top: "x" reshape_param { shape { dim: 4 dim: 1 dim: -1 } } }
+layer { name: "cont" type: "DummyData" top: "cont" dummy_data_param { shape { dim: 4 dim: 1 } data_filler { value: 1 } } }
+layer { name: "carry" type: "LSTM" bottom: "x" bottom: "cont" top: "h"
+  recurrent_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "rows" type: "Reshape" bottom: "h" top: "rows" reshape_param { shape { dim: 4 dim: 3 } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "rows" bottom: "label" top: "loss" }
+"""
+
+
+def test_a_carried_lstm_state_goes_on_exactly(make_solver, pictures):
+    whole, rest = (make_solver("snapshot: 3", RECURRENT) for _ in range(2))
+    whole.solve()
+    rest.restore("tiny_iter_3.solverstate")
+    rest.solve()
+    assert_equal(whole, rest, first=3)
