@@ -20,7 +20,9 @@ from layerforge.core.files import replacing
 from layerforge.core.storage import HOST
 from layerforge.io.hdf5 import is_hdf5, is_hdf5_name
 from layerforge.io.hdf5_weights import read_hdf5_weights, write_hdf5_weights
+from layerforge.schema.read import read_binary_net
 from layerforge.schema.weights import Chunks, LayerWeights, caffemodel_chunks, read_caffemodel
+from layerforge.schema.write import layer_bytes
 
 log = logging.getLogger("layerforge")
 
@@ -76,11 +78,13 @@ def write_chunks(path: str | os.PathLike[str], chunks: Chunks) -> None:
 def net_weights(net: Any, *, diffs: bool = False, shared: bool = True) -> Iterator[LayerWeights]:
     """The layers of a net with their weights. Without `shared`, a shared blob is left to its owner, as in HDF5."""
     names = list(getattr(net, "layer_names", net.params))
-    types = [layer.type for layer in net.layers] if hasattr(net, "layers") else [""] * len(names)
+    layers = getattr(net, "layers", [None] * len(names))
     last = {name: i for i, name in enumerate(names)}  # params are those of the last layer of a name
     seen: set[int] = set()
-    for i, (name, type_name) in enumerate(zip(names, types)):
-        made = LayerWeights(name, type_name)
+    for i, (name, layer) in enumerate(zip(names, layers)):
+        made = LayerWeights(name, "" if layer is None else layer.type)
+        if hasattr(layer, "definition"):
+            made.type, made.definition = layer.definition.type, layer_bytes(layer.definition)
         for blob in net.params.get(name, ()) if last[name] == i else ():
             is_owner = id(blob.data) not in seen
             seen.add(id(blob.data))
@@ -89,6 +93,21 @@ def net_weights(net: Any, *, diffs: bool = False, shared: bool = True) -> Iterat
             if diffs:
                 made.diffs.append(_host(blob, blob.diff))
         yield made
+
+
+def upgrade_caffemodel(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Writes a binary weights file of any format, with the net inside, in the format of today.
+
+    Raises DataError when a file cannot be read or written.
+    """
+    net, weights = read_binary_net(source), read_caffemodel(source)
+    made = []
+    for definition in net.layers:
+        layer = next((each for each in weights if each.name == definition.name), LayerWeights(definition.name))
+        weights = [each for each in weights if each is not layer]
+        layer.type, layer.definition = definition.type, layer_bytes(definition)
+        made.append(layer)
+    write_weights(target, made, "binary", net.name)
 
 
 def _host(blob: Blob, storage: Any) -> np.ndarray:

@@ -9,6 +9,7 @@ Arrays are views into the bytes that were read.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +48,7 @@ class LayerWeights:
     blobs   arrays in their shapes and stored number types, read-only; None where another layer keeps the shared blob
     legacy  for each blob, whether its shape is the four old numbers, of which leading ones mean nothing
     diffs   the gradients, where the file has them
+    definition  the layer's other fields in wire format, to be written along as Caffe does; never read back
     """
 
     name: str
@@ -54,6 +56,7 @@ class LayerWeights:
     blobs: list[np.ndarray | None] = field(default_factory=list)
     legacy: list[bool] = field(default_factory=list)
     diffs: list[np.ndarray] = field(default_factory=list)
+    definition: bytes = b""
 
 
 def read_caffemodel(path: str | os.PathLike[str]) -> list[LayerWeights]:
@@ -208,28 +211,33 @@ def caffemodel_chunks(name: str, layers: Sequence[LayerWeights]) -> Chunks:
     """The bytes of a .caffemodel as real Caffe reads it, piece by piece: nothing is copied whole."""
     yield wire.put_bytes(1, name)
     for layer in layers:
-        yield from _message(100, lambda layer=layer: _layer_chunks(layer))  # type: ignore[misc]
+        yield from _message(100, functools.partial(_layer_chunks, layer))
 
 
-def blob_chunks(values: np.ndarray, diff: np.ndarray | None = None) -> Chunks:
-    """A BlobProto: double precision as double_data, everything else as float."""
+def blob_chunks(values: np.ndarray, diff: np.ndarray | None = None, legacy: bool = False) -> Chunks:
+    """A BlobProto: double precision as double_data, everything else as float; legacy: the shape as four old numbers."""
     dims = b"".join(wire.put_varint(n) for n in values.shape)
+    if legacy:
+        yield b"".join(wire.put_int(i, n) for i, n in enumerate(values.shape, 1))
     number = 0 if values.dtype != np.float64 else 3
     for field_number, array in ((5, values), (6, diff)):
         if array is not None:
             plain = np.ascontiguousarray(array, _DOUBLE if number else _FLOAT)
             yield wire.put_head(field_number + number, plain.nbytes)
             yield plain.reshape(-1).view(np.uint8).data
-    yield wire.put_bytes(7, wire.put_bytes(1, dims) if dims else b"")
+    if not legacy:
+        yield wire.put_bytes(7, wire.put_bytes(1, dims) if dims else b"")
 
 
 def _layer_chunks(layer: LayerWeights) -> Chunks:
     yield wire.put_bytes(1, layer.name)
     yield wire.put_bytes(2, layer.type)
+    yield layer.definition
     for i, values in enumerate(layer.blobs):
         if values is not None:
             diff = layer.diffs[i] if i < len(layer.diffs) else None
-            yield from _message(7, lambda values=values, diff=diff: blob_chunks(values, diff))  # type: ignore[misc]
+            legacy = i < len(layer.legacy) and layer.legacy[i]
+            yield from _message(7, functools.partial(blob_chunks, values, diff, legacy))
 
 
 def _message(number: int, chunks: Callable[[], Chunks]) -> Chunks:

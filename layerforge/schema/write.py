@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from layerforge.netdef.types import Fields, NetDef, SolverDef
+from layerforge.netdef.types import Fields, LayerDef, NetDef, SolverDef
 from layerforge.schema.binary import message_of
-from layerforge.schema.convert import net_fields, solver_fields
+from layerforge.schema.convert import layer_fields, net_fields, solver_fields
 from layerforge.schema.kinds import MessageKind, message_kind
 
 _ESCAPES = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t", ord('"'): '\\"', ord("\\"): "\\\\"}
@@ -27,6 +27,13 @@ def solver_text(solver: SolverDef) -> str:
 def net_bytes(net: NetDef) -> bytes:
     """The net as a serialized NetParameter, without weights."""
     data: bytes = message_of(net_fields(net), "NetParameter").SerializeToString()
+    return data
+
+
+def layer_bytes(layer: LayerDef) -> bytes:
+    """The fields of a layer but its name and type, serialized: what stands beside the blobs in a .caffemodel."""
+    fields = {name: field for name, field in layer_fields(layer).items() if name not in ("name", "type")}
+    data: bytes = message_of(fields, "LayerParameter").SerializeToString()
     return data
 
 

@@ -18,10 +18,12 @@ from layerforge.io.weights import (
     net_weights,
     read_weights,
     save_weights,
+    upgrade_caffemodel,
     write_weights,
 )
 from layerforge.net.build import build_net
-from layerforge.schema.read import parse_net, read_net
+from layerforge.schema.messages import message_class
+from layerforge.schema.read import parse_net, read_binary_net, read_net
 
 MODEL = Path(__file__).parents[1] / "golden" / "files" / "model"
 FILES = ["small.caffemodel", "small.caffemodel.h5"]
@@ -233,3 +235,22 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch,
 def test_a_missing_folder_is_told(tmp_path):
     with pytest.raises(DataError, match="cannot be written"):
         save_weights(net(a=[blob(2)]), tmp_path / "none" / "w.caffemodel")
+
+
+def test_binary_files_hold_the_net_as_caffes_do(small, tmp_path):
+    save_weights(small, tmp_path / "w.caffemodel")
+    saved, own = read_binary_net(tmp_path / "w.caffemodel"), read_binary_net(MODEL / "small.caffemodel")
+    conv, caffes = saved.layers[1], own.layers[1]
+    assert (conv.name, conv.bottoms, conv.tops) == (caffes.name, caffes.bottoms, caffes.tops)
+    assert [spec.lr_mult for spec in conv.param] == [spec.lr_mult for spec in caffes.param] == [1, 2]
+    assert conv.params == caffes.params
+
+
+def test_old_binary_files_are_upgraded_with_their_weights(tmp_path):
+    upgrade_caffemodel(MODEL / "small_v1.caffemodel", tmp_path / "w.caffemodel")
+    old, new = read_weights(MODEL / "small_v1.caffemodel"), read_weights(tmp_path / "w.caffemodel")
+    assert [(layer.name, layer.type) for layer in old] == [(layer.name, layer.type) for layer in new]
+    assert all(np.array_equal(a, b) for x, y in zip(old, new) for a, b in zip(x.blobs, y.blobs))
+    net = message_class("NetParameter").FromString((tmp_path / "w.caffemodel").read_bytes())
+    assert len(net.layers) == 0 and new[0].legacy == old[0].legacy == [True, True]
+    assert net.layer[0].blobs[1].width == 4 and not net.layer[0].blobs[1].HasField("shape")
