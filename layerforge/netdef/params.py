@@ -37,7 +37,7 @@ class Spec:
     beside    the nested message stands beside the layer's own message (loss_param, transform_param)
     """
 
-    kind: type
+    kind: type[Any]
     default: Any
     doc: str
     required: bool = False
