@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 
 from layerforge.backends import get_backend
 from layerforge.core.random import Random
-from layerforge.io.weights import load_weights
+from layerforge.io.weights import copy_weights, read_weights
 from layerforge.net.build import build_net
 from layerforge.net.net import Net
 from layerforge.netdef.types import SolverDef
@@ -24,6 +25,7 @@ from layerforge.solver.interrupt import Request
 from layerforge.solver.nets import build_test_net, build_train_net, test_sources, train_source, weights_files
 from layerforge.solver.observer import Observer, Output, Report, TestReport, outputs_of
 from layerforge.solver.params import SolverParams
+from layerforge.solver.plugins import load_plugins
 from layerforge.solver.rules import Rule
 from layerforge.solver.run_state import run_state
 from layerforge.solver.updater import Updater
@@ -53,6 +55,7 @@ class Solver:
         self.observer.on_message(f"Initializing solver from parameters: \n{solver_text(definition)}", "solver.cpp:45")
         self.params = params = SolverParams.from_definition(definition)
         self.file, self.allow_nan = definition.file, allow_nan
+        load_plugins(params.plugins, os.path.dirname(self.file), params.where("plugins"))
         self.requests: Callable[[], Request] = lambda: Request.NONE
         self.rng = Random(params.random_seed) if params.random_seed >= 0 else rng or Random()
         self.prefix = snapshots.Prefix(params, self.file)
@@ -186,8 +189,9 @@ class Solver:
     def _load_weights(self, given: Sequence[str]) -> None:
         for path in weights_files(given, self.file, self.params.where("weights")):
             self.observer.on_message(f"Finetuning from {path}", "solver.cpp:72")
+            weights = read_weights(path)
             for net in (self.net, *self.test_nets):
-                load_weights(net, path)
+                copy_weights(weights, net, path)
 
     def _iterate(self) -> bool:
         """One iteration; False if a request ended the run."""

@@ -142,6 +142,9 @@ class SolverParams(Params):
         for name in WITHOUT_EFFECT:
             if self.has(name):
                 log.warning("%s: solver: %s has no effect here", self.where(name), name)
+        if self.compute_type != "FP32":
+            self.refuse("compute_type", f"compute_type: {self.compute_type} is not implemented yet",
+                        hint="remove the line")
         if self.larc or self.larc_turbo:
             self.refuse("larc", "larc: true is NVCaffe's way to say it",
                         hint='write type: "LARS" (with larc_eta) instead')

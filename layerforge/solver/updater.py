@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST, Representation, Storage
 from layerforge.net.net import Net

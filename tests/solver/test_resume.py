@@ -42,7 +42,7 @@ def pictures(tmp_path, make_solver):
 
 @pytest.fixture
 def run(make_solver, pictures):
-    """Solvers of the whole set: shuffled, cropped, mirrored pictures, BatchNorm, dropout, two test nets, iter_size 2."""
+    """Solvers of all at once: shuffled, cropped, mirrored pictures, BatchNorm, dropout, two test nets, iter_size 2."""
     def make(fields="", lr_policy='"multistep"', **how):
         return make_solver(f"{RUN} {fields}", PICTURES + LAYERS, max_iter=20, lr_policy=lr_policy, **how)
 
@@ -175,7 +175,8 @@ RECURRENT = """
 layer { name: "data" type: "ImageData" top: "data" top: "label"
   image_data_param { source: "list.txt" batch_size: 4 is_color: false } transform_param { scale: 0.01 } }
 layer { name: "flat" type: "Reshape" bottom: "data" top: "x" reshape_param { shape { dim: 4 dim: 1 dim: -1 } } }
-layer { name: "cont" type: "DummyData" top: "cont" dummy_data_param { shape { dim: 4 dim: 1 } data_filler { value: 1 } } }
+layer { name: "cont" type: "DummyData" top: "cont"
+  dummy_data_param { shape { dim: 4 dim: 1 } data_filler { value: 1 } } }
 layer { name: "carry" type: "LSTM" bottom: "x" bottom: "cont" top: "h"
   recurrent_param { num_output: 3 weight_filler { type: "xavier" } } }
 layer { name: "rows" type: "Reshape" bottom: "h" top: "rows" reshape_param { shape { dim: 4 dim: 3 } } }

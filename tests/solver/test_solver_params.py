@@ -50,6 +50,11 @@ def test_fields_of_forks_without_effect_are_said(caplog):
     assert "store_blobs_in_old_format has no effect" in caplog.text
 
 
+def test_a_precision_that_no_engine_offers_is_refused():
+    with pytest.raises(PrototxtError, match="compute_type: BF16 is not implemented"):
+        params("compute_type: BF16")
+
+
 def test_larc_points_to_lars():
     with pytest.raises(PrototxtError, match='type: "LARS"'):
         params("larc: true")
