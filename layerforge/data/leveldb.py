@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
 
 Due = tuple[bytes, int, int, Entry | None, Iterator[Entry]]
-"""What waits to be merged: key, age, number of its table, the entry (None: the table's first), the rest of the table."""
+"""What waits to be merged: key, age, number of its table, the entry (None: the first), the rest of the table."""
 
 
 class Table(NamedTuple):

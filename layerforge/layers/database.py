@@ -50,9 +50,9 @@ class Data(SourceLayer):
         return source
 
 
-def old_fields_warning(layer: SourceLayer) -> None:
+def old_fields_warning(layer: SourceLayer, fields: tuple[str, ...] = OLD_FIELDS) -> None:
     """Says that transform fields in the layer's own message have no effect, as in Caffe."""
-    used = [name for name in OLD_FIELDS if name in type(layer.params).specs() and layer.params.has(name)]
+    used = [name for name in fields if name in type(layer.params).specs() and layer.params.has(name)]
     if used:
         logging.getLogger("layerforge").warning(
             "%s: %s in %s has no effect, as in Caffe; it belongs in transform_param",
