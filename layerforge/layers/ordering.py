@@ -1,6 +1,10 @@
-"""Layers that put values into another order: Permute, ShuffleChannel, Reverse, DepthToSpace, SpaceToDepth."""
+"""Layers that put values into another order: Permute, ShuffleChannel, Reverse, ReverseSequence, DepthToSpace, …"""
 
 from __future__ import annotations
+
+import math
+
+import numpy as np
 
 from layerforge.layers.base import Layer
 from layerforge.netdef.params import Params, field
@@ -114,6 +118,70 @@ class Reverse(Reordered):
 
     def look(self, x):
         return x[self.backwards]
+
+
+class ReverseSequenceParams(Params, message="reverse_sequence_param"):
+    seq_axis: int = field(int, 0, at_least=0, doc="the axis that runs backwards")
+    batch_axis: int = field(int, 0, at_least=0, doc="the axis of the sequences")
+
+
+class ReverseSequence(Layer):
+    """y[b, t] = x[b, l_b - 1 - t] for t < l_b, else x[b, t]      t along seq_axis, b along batch_axis
+
+    bottom[0]  x of any shape
+    bottom[1]  l, the length of each sequence, cut to whole numbers
+    top[0]     y, like x
+
+    Raises LayerError for a length beyond the axis.
+    """
+
+    type, Params = "ReverseSequence", ReverseSequenceParams
+    bottoms, no_gradient = 2, (1,)
+
+    def reshape(self, bottom, top):
+        p, shape = self.params, bottom[0].shape
+        time, batch = self.axis(p.seq_axis, len(shape), field="seq_axis"), self.axis(p.batch_axis, len(shape))
+        self.require(time != batch, f"seq_axis and batch_axis are both {time}", field="seq_axis")
+        self.require(
+            bottom[1].count() == shape[batch], f"bottom[1] is {bottom[1].shape}, there are {shape[batch]} sequences"
+        )
+        rest = [i for i in range(len(shape)) if i not in (batch, time)]
+        self.order, self.steps = (batch, time, *rest), shape[time]
+        self.moved = [shape[i] for i in self.order]  # (B, T, *rest)
+        flat = (shape[batch] * shape[time], math.prod(shape[i] for i in rest))  # (B·T, rest)
+        self.source, self.target = self.scratch(flat), self.scratch(flat)
+        self.lengths = self.kept((shape[batch], 1), np.int32)
+        self.index, self.flags = self.scratch((shape[batch], shape[time]), np.int32), self.scratch(self.moved[:2], bool)
+        self.times = self.constant(np.arange(shape[time])[None], np.int32)
+        self.starts = self.constant(np.arange(shape[batch])[:, None] * shape[time], np.int32)
+        top[0].reshape(shape)
+
+    def rows(self):
+        """Which row of x, seen as (B·T, rest), each row of y is."""
+        xp, index, lengths, times = self.xp, self.index.data, self.lengths.data, self.times.data
+        xp.subtract(lengths, times, out=index)
+        xp.subtract(index, 1, out=index)
+        xp.copyto(index, times, where=xp.less(index, 0, out=self.flags.data))
+        return xp.add(index, self.starts.data, out=index).reshape(-1)
+
+    def reverse(self, x, y):
+        """Forward and backward are one: reversing twice gives x."""
+        source, target = self.source.data, self.target.data
+        self.xp.copyto(source.reshape(self.moved), x.transpose(self.order))
+        self.ops.take_rows(source, self.rows(), out=target)
+        self.xp.copyto(y.transpose(self.order), target.reshape(self.moved))
+
+    def forward(self, bottom, top):
+        lengths = bottom[1].data.reshape(-1, 1)
+        bad = self.ops.to_index(lengths, self.steps + 1, out=self.lengths.data)
+        if bad is not None:
+            self.require(False, f"sequence {bad} has the length {float(lengths[bad, 0]):g}, the axis {self.steps}")
+        self.reverse(bottom[0].data, top[0].data)
+
+    def backward(self, top, propagate_down, bottom):
+        self.require(not propagate_down[1], "bottom[1] holds lengths and cannot get a gradient")
+        if propagate_down[0]:
+            self.reverse(top[0].diff, bottom[0].diff)
 
 
 FORMATS = ("NHWC", "NCHW", "DCR", "CRD")

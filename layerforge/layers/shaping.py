@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from layerforge.layers.base import Layer
 from layerforge.netdef.params import Params, field
 
@@ -50,13 +52,16 @@ class ReshapeParams(Params, message="reshape_param"):
     )
     axis: int = field(int, 0, doc="the first axis that is replaced; negative counts from one past the last")
     num_axes: int = field(int, -1, at_least=-1, doc="how many axes are replaced; -1: all from axis on")
+    pixelshuffler: int = field(int, 1, at_least=1, doc="above 1: the channels become squares of this side, and no more")
 
 
 class Reshape(Layer):
     """y = x with the axes `axis` … `axis + num_axes - 1` replaced by `shape`
 
+    With pixelshuffler B: y[n, c, h·B + i, w·B + j] = x[n, (c·B + i)·B + j, h, w]
+
     bottom[0]  x (*outer, *axes, *inner)
-    top[0]     y (*outer, *shape, *inner)      x's own memory, data and gradient
+    top[0]     y (*outer, *shape, *inner)      x's own memory, data and gradient, unless pixels are shuffled
     """
 
     type, Params = "Reshape", ReshapeParams
@@ -64,8 +69,31 @@ class Reshape(Layer):
 
     def setup(self, bottom, top):
         self.require(self.params.shape.dim.count(-1) <= 1, "shape holds more than one -1", field="shape")
+        if self.params.pixelshuffler > 1:
+            self.shares_data, self.writes_tops = False, True
 
     def reshape(self, bottom, top):
+        if self.shares_data:
+            self.share(bottom, top)
+        else:
+            self.shuffle(bottom, top)
+
+    def shuffle(self, bottom, top):
+        shape, b = bottom[0].shape, self.params.pixelshuffler
+        self.require(
+            len(shape) == 4 and shape[1] % (b * b) == 0,
+            f"bottom[0] is {shape}, must be (N, C·{b * b}, H, W)",
+            field="pixelshuffler",
+        )
+        n, c, h, w = shape[0], shape[1] // (b * b), *shape[2:]
+        self.blocks, self.parts = (n, c, b, b, h, w), (n, c, h, b, w, b)
+        top[0].reshape(n, c, h * b, w * b)
+
+    def look(self, x):
+        """x in the order of y, a view."""
+        return x.reshape(self.blocks).transpose(0, 1, 4, 2, 5, 3)
+
+    def share(self, bottom, top):
         p, old = self.params, bottom[0].shape
         first = self.axis(p.axis, len(old), extra=1)
         end = len(old) if p.num_axes == -1 else first + p.num_axes
@@ -98,10 +126,12 @@ class Reshape(Layer):
         top[0].share(bottom[0])
 
     def forward(self, bottom, top):
-        pass  # the memory is shared
+        if not self.shares_data:
+            self.xp.copyto(top[0].data.reshape(self.parts), self.look(bottom[0].data))
 
     def backward(self, top, propagate_down, bottom):
-        pass
+        if not self.shares_data and propagate_down[0]:
+            self.xp.copyto(self.look(bottom[0].diff), top[0].diff.reshape(self.parts))
 
 
 class SqueezeParams(Params, message="squeeze_param"):
@@ -151,6 +181,24 @@ class ExpandDimsND(Flatten):
         old = iter(bottom[0].shape)
         top[0].reshape([1 if i in new else next(old) for i in range(ndim)])
         top[0].share(bottom[0])
+
+
+class Shape(Layer):
+    """y = the sizes of x's axes
+
+    bottom[0]  x of any shape
+    top[0]     y (number of axes of x,)
+    """
+
+    type = "Shape"
+    no_gradient = (0,)
+
+    def reshape(self, bottom, top):
+        self.sizes = self.constant(np.array(bottom[0].shape))
+        top[0].reshape(bottom[0].ndim)
+
+    def forward(self, bottom, top):
+        self.xp.copyto(top[0].data, self.sizes.data)
 
 
 class Split(Layer):

@@ -1,10 +1,10 @@
-"""Permute, ShuffleChannel, Reverse, DepthToSpace and SpaceToDepth."""
+"""Permute, ShuffleChannel, Reverse, ReverseSequence, DepthToSpace and SpaceToDepth."""
 
 import numpy as np
 import pytest
 
 from layerforge.core.errors import LayerError
-from layerforge.layers.ordering import DepthToSpace, Permute, Reverse, ShuffleChannel, SpaceToDepth
+from layerforge.layers.ordering import DepthToSpace, Permute, Reverse, ReverseSequence, ShuffleChannel, SpaceToDepth
 from layerforge.testing import LayerTest, Rig
 
 
@@ -91,3 +91,21 @@ class TestSpaceToDepth(LayerTest):
 def test_blocks_must_divide(layer, shape, said):
     with pytest.raises(LayerError, match=said):
         Rig(layer, dict(block_size=2, data_format="NCHW"), [np.zeros(shape)])
+
+
+class TestReverseSequence(LayerTest):
+    layer, cases = ReverseSequence, [dict(seq_axis=0, batch_axis=1), dict(seq_axis=2, batch_axis=1)]
+
+    def inputs(self, rng):
+        return [rng.normal(size=(4, 3, 5)), np.array([0, 3.9, 4])]
+
+    def expected(self, x, lengths, seq_axis, batch_axis):
+        y = x.swapaxes(0, seq_axis).copy()
+        for b, n in enumerate(lengths.astype(int)):
+            y[:n, b] = y[:n, b][::-1].copy()
+        return y.swapaxes(0, seq_axis)
+
+
+def test_reverse_sequence_refuses_a_length_beyond_the_axis():
+    with pytest.raises(LayerError, match="sequence 1 has the length 5, the axis 4"):
+        Rig(ReverseSequence, dict(seq_axis=1), [np.zeros((2, 4)), np.array([4, 5])]).forward()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from layerforge.core.errors import LayerError
-from layerforge.layers.shaping import ExpandDimsND, Flatten, Reshape, Silence, Split, Squeeze
+from layerforge.layers.shaping import ExpandDimsND, Flatten, Reshape, Shape, Silence, Split, Squeeze
 from layerforge.testing import LayerTest, Rig
 
 
@@ -145,3 +145,31 @@ class TestExpandDims(LayerTest):
 def test_axes_of_size_one_are_checked(layer, case, said):
     with pytest.raises(LayerError, match=said):
         Rig(layer, case, [np.zeros((2, 1))])
+
+
+class TestShape(LayerTest):
+    layer, gradient = Shape, False
+
+    def inputs(self, rng):
+        return [np.zeros((2, 3, 4))]
+
+    def expected(self, x):
+        return np.array([2.0, 3, 4])
+
+
+class TestReshapeThatShufflesPixels(LayerTest):
+    layer, cases = Reshape, [dict(pixelshuffler=2)]
+
+    def inputs(self, rng):
+        return [rng.normal(size=(2, 8, 2, 3))]
+
+    def expected(self, x, pixelshuffler):
+        y = np.empty((2, 2, 4, 6))
+        for c, i, j in np.ndindex(2, 2, 2):
+            y[:, c, i::2, j::2] = x[:, c * 4 + i * 2 + j]
+        return y
+
+
+def test_pixels_are_shuffled_out_of_whole_squares_only():
+    with pytest.raises(LayerError, match="must be"):
+        Rig(Reshape, dict(pixelshuffler=2), [np.zeros((1, 6, 2, 2))])
