@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from layerforge.backends.numpy.blocks import blocks
 from layerforge.backends.ops.linear import LinearOps
+
+PRODUCT_BYTES = 4 << 20  # of a piece: large enough for the product's own speed
 
 
 class NumpyLinearOps(LinearOps):
@@ -11,8 +14,11 @@ class NumpyLinearOps(LinearOps):
         b = b.swapaxes(-1, -2) if trans_b else b
         if acc is None:
             np.matmul(a, b, out=out)
-        else:
+        elif acc.ndim > 2:
             acc += np.matmul(a, b)
+        else:  # in pieces, so that the product is added while it is in the cache
+            for rows in blocks(len(acc), acc[:1].nbytes, PRODUCT_BYTES):
+                acc[rows] += np.matmul(a[rows], b)
 
     def add_bias(self, y, b, axis=1):
         y += b.reshape((-1,) + (1,) * (y.ndim - 1 - axis))
