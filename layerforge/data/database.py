@@ -46,12 +46,10 @@ class DatabaseSource:
         return [first, (self.batch_size,)] if self.labels else [first]
 
     def tell(self) -> Position:
-        return {"record": self._record, "after": None if self._after is None else self._after.hex()}
+        return {"record": self._record, "after": (self._after or b"").hex()}
 
     def seek(self, position: Position) -> None:
-        after = position["after"]
-        self._record = int(position["record"])
-        self._after = None if after is None else bytes.fromhex(after)
+        self._record, self._after = int(position["record"]), bytes.fromhex(position["after"]) or None
         self.reader.seek(self._after)
 
     def read(self) -> tuple[_Raw, Position]:

@@ -57,4 +57,5 @@ class WindowData(SourceLayer):
         self.threads = self.decoders()
         return WindowSource(
             windows, p.batch_size, transformer, self.rng.stream("windows"), fraction=p.fg_fraction,
-            context=p.context_pad, square=p.crop_mode == "square", scale=p.scale, root=p.root_folder, folder=self.folder, cache=p.cache_images)
+            context=p.context_pad, square=p.crop_mode == "square", scale=p.scale, root=p.root_folder,
+            folder=self.folder, cache=p.cache_images)
