@@ -58,7 +58,7 @@ class Random:
         """The stream of this name; asking twice gives the same one."""
         full, streams = self.path + name, self._root._streams
         if full not in streams:
-            digest = hashlib.blake2b(f"{self.seed}:{full}".encode(), digest_size=16).digest()
+            digest = hashlib.blake2b(f"{self._root.seed}:{full}".encode(), digest_size=16).digest()
             streams[full] = Stream((int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")))
         return streams[full]
 

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,8 +50,8 @@ def write_mnist(source: str | None, out: str = ".") -> list[tuple[str, int]]:
     """
     if source is None:
         source = os.path.join(out, "mnist")
-        for part in MNIST.values():
-            for file in part:
+        for pair in MNIST.values():
+            for file in pair:
                 download_idx(file, source)
     made = []
     for part, (images, labels) in MNIST.items():
@@ -78,14 +78,14 @@ def read_idx(path: str) -> np.ndarray:
     try:
         with open(path, "rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if packed else open(path, "rb") as file:  # type: ignore[attr-defined]
+        with gzip.open(path, "rb") if packed else open(path, "rb") as file:
             return _read_idx(file, path)
     except (OSError, EOFError, zlib.error, struct.error) as error:
         problem = getattr(error, "strerror", None) or "it is cut off or broken"
         raise DataError(f"{path} cannot be read: {problem}") from None
 
 
-def _read_idx(file: IO[bytes], path: str) -> np.ndarray:
+def _read_idx(file: Any, path: str) -> np.ndarray:
     zero, kind, axes = struct.unpack(">HBB", file.read(4))
     if zero or kind != 8:
         raise DataError(f"{path} is no IDX file of bytes")

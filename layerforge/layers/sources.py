@@ -40,13 +40,14 @@ class SourceLayer(Layer):
             self.shapes = self.source.shapes()
         self.position: Position = self.source.tell()
         self._open: list[Any] = [self.source]  # and the threads, once they run
-        self.close = weakref.finalize(self, _close, self._open)  # runs when called, at the latest when the layer goes
+        self._closing = weakref.finalize(self, _close, self._open)  # runs when called, at the latest when the layer goes
 
     def reshape(self, bottom, top):
         for view, shape in zip(top, self.shapes):
             view.reshape(shape)
 
     def forward(self, bottom, top):
+        self.require(bool(self._open), "is closed", hint="build the net again")
         if len(self._open) == 1:
             depth = getattr(self.params, "prefetch", PREFETCH_BATCHES)
             self._open.append(Prefetch(self.source.read, self.source.make, depth, self.threads))
@@ -57,6 +58,11 @@ class SourceLayer(Layer):
                 self.shapes[i] = array.shape
                 view.reshape(array.shape)
             view.data[...] = array
+
+    def close(self) -> None:
+        """Ends the threads and gives files back; a further forward is an error."""
+        if hasattr(self, "_closing"):
+            self._closing()
 
     def state(self) -> dict[str, Any]:
         """The position of the next batch not yet taken."""
@@ -70,8 +76,12 @@ class SourceLayer(Layer):
         for prefetch in self._open[1:]:
             prefetch.close()
         del self._open[1:]
-        with naming(self):
-            self.source.seek(state)
+        try:
+            with naming(self):
+                self.source.seek(state)
+        except DataError:
+            self.source.seek(self.position)
+            raise
         self.position = self.source.tell()
 
     def find(self, name: str, what: str, field: str) -> str:

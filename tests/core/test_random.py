@@ -49,3 +49,10 @@ def test_a_drawn_seed_can_be_repeated():
 def test_large_draw_numbers_do_not_overlap():
     stream = Random(1).stream("x")
     assert not np.array_equal(stream.at(2**40).random(4), stream.at(2**40 + 1).random(4))
+
+
+def test_children_made_before_loading_continue_too():
+    root = Random(1)
+    child = root.child("layer")
+    root.load_state(2, {})
+    assert child.stream("mask").key == Random(2).child("layer").stream("mask").key

@@ -216,6 +216,23 @@ def test_a_shortened_list_cannot_resume(image_list):
         rig.layer.load_state({"record": 3, "of": 9})
 
 
+def test_a_refused_state_leaves_the_position(image_list):
+    rig = image_rig(image_list)
+    rig.forward()
+    with pytest.raises(DataError):
+        rig.layer.load_state({"record": 3, "of": 9})
+    assert rig.forward()[1].tolist() == [3, 4, 5]
+    rig.layer.close()
+
+
+def test_a_closed_layer_is_an_error(image_list):
+    rig = image_rig(image_list)
+    rig.layer.close()
+    rig.layer.close()
+    with pytest.raises(LayerError, match="is closed"):
+        rig.forward()
+
+
 def test_hdf5_batches_go_over_the_borders_of_files(hdf5_list):
     rig = hdf5_rig(hdf5_list)
     labels = np.concatenate([rig.forward()[1] for _ in range(4)])
