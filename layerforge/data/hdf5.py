@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from layerforge.core.errors import DataError, did_you_mean
-from layerforge.core.files import find_path
+from layerforge.core.files import find_path, replacing
 from layerforge.core.random import Stream
 from layerforge.data.source import Batch, Position
 
@@ -164,20 +162,18 @@ class Hdf5Source:
         self._held = -1, None, []
 
 
+class _NoRows(Exception):
+    """Ends a file that nothing was written to."""
+
+
 class Hdf5Writer:
     """Datasets that grow by rows in a file that appears, whole, when it is closed."""
 
     def __init__(self, path: str) -> None:
         import h5py
 
-        self.path = path
-        folder, base = os.path.split(os.path.abspath(path))
-        try:
-            descriptor, self._temporary = tempfile.mkstemp(prefix=f".{base}.", suffix=".tmp", dir=folder)
-        except OSError as error:
-            raise DataError(f"{path!r} cannot be written: {error.strerror}") from None
-        os.close(descriptor)
-        self._file: Any = h5py.File(self._temporary, "w")
+        self._place = replacing(path)
+        self._file: Any = h5py.File(self._place.__enter__(), "w")
 
     def append(self, **rows: np.ndarray) -> None:
         """Adds rows to datasets, which are made by the first call."""
@@ -191,19 +187,17 @@ class Hdf5Writer:
             dataset[held:] = values
 
     def close(self) -> None:
-        """Puts the file in its place; without rows there is none. Safe to call twice."""
+        """Puts the file in its place; without rows there is none. Safe to call twice.
+
+        Raises DataError when it cannot be written.
+        """
         if self._file is None:
             return
         file, self._file = self._file, None
         whole = len(file) > 0
         file.close()
-        if not whole:
-            with contextlib.suppress(OSError):
-                os.unlink(self._temporary)
-            return
-        with open(self._temporary, "rb") as written:
-            os.fsync(written.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(self._temporary, 0o666 & ~mask)
-        os.replace(self._temporary, self.path)
+        if whole:
+            self._place.__exit__(None, None, None)
+        else:
+            with contextlib.suppress(_NoRows):
+                self._place.__exit__(_NoRows, _NoRows(), None)

@@ -33,8 +33,8 @@ class WindowList(NamedTuple):
 
 
 def read_window_list(path: str, foreground: float, background: float) -> WindowList:
-    """Reads a window file: for each picture `# index`, name, channels, height, width, number of windows, and for each of
-    these class, overlap, x1, y1, x2, y2.
+    """Reads a window file: for each picture `# index`, name, channels, height, width, number of windows, and for each
+    of these class, overlap, x1, y1, x2, y2.
 
     foreground, background   windows with an overlap of at least / less than this count as such; others are left out
     Raises DataError with what stands wrong, and for a list that lacks foreground or background.

@@ -40,7 +40,7 @@ class SourceLayer(Layer):
             self.shapes = self.source.shapes()
         self.position: Position = self.source.tell()
         self._open: list[Any] = [self.source]  # and the threads, once they run
-        self._closing = weakref.finalize(self, _close, self._open)  # runs when called, at the latest when the layer goes
+        self._closing = weakref.finalize(self, _close, self._open)  # when called, or when the layer goes
 
     def reshape(self, bottom, top):
         for view, shape in zip(top, self.shapes):

@@ -42,7 +42,7 @@ def test_a_file_appears_whole(tmp_path):
 
 def test_an_error_leaves_the_old_file(tmp_path):
     (tmp_path / "x").write_text("old")
-    with pytest.raises(OSError, match="full"), replacing(str(tmp_path / "x")) as temporary:
+    with pytest.raises(DataError, match="cannot be written: disk full"), replacing(str(tmp_path / "x")) as temporary:
         with open(temporary, "w") as file:
             file.write("half")
         raise OSError("disk full")

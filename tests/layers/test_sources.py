@@ -12,6 +12,7 @@ import pytest
 
 from layerforge.core.errors import DataError, LayerError, PrototxtError
 from layerforge.data.datum import make_datum
+from layerforge.data.hdf5 import Hdf5Writer
 from layerforge.layers.database import Data
 from layerforge.layers.hdf5 import HDF5Data, HDF5Output
 from layerforge.layers.images import ImageData
@@ -306,6 +307,18 @@ def test_hdf5_output_is_closed_with_its_layer(tmp_path):
     del rig
     gc.collect()
     assert (tmp_path / "out.h5").exists()
+
+
+def test_hdf5_output_without_rows_leaves_nothing(tmp_path):
+    writer = Hdf5Writer(str(tmp_path / "out.h5"))
+    writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hdf5_output_into_a_missing_folder_names_the_layer(tmp_path):
+    rig = Rig(HDF5Output, {"file_name": str(tmp_path / "no" / "out.h5")}, [np.ones((2, 3)), np.zeros(2)], tops=0)
+    with pytest.raises(DataError, match=r"layer 'layer' \(HDF5Output\): .*cannot be written"):
+        rig.forward()
 
 
 def test_memory_data_needs_arrays_first():
