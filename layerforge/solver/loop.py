@@ -14,6 +14,7 @@ import numpy as np
 
 from layerforge.backends import get_backend
 from layerforge.core.random import Random
+from layerforge.core.storage import HOST
 from layerforge.io.weights import copy_weights, read_weights
 from layerforge.net.build import build_net
 from layerforge.net.net import Net
@@ -23,7 +24,7 @@ from layerforge.solver import snapshot as snapshots
 from layerforge.solver.debug import backward_with_info, forward_with_info, not_finite
 from layerforge.solver.interrupt import Request
 from layerforge.solver.nets import build_test_net, build_train_net, test_sources, train_source, weights_files
-from layerforge.solver.observer import Observer, Output, Report, TestReport, outputs_of
+from layerforge.solver.observer import Observer, Report, TestReport, outputs, outputs_of
 from layerforge.solver.params import SolverParams
 from layerforge.solver.plugins import load_plugins
 from layerforge.solver.rules import Rule
@@ -70,6 +71,8 @@ class Solver:
         self._saved = -1, ""  # the iteration of the last snapshot, and its state file
         self._test_start: dict[str, Any] | None = None  # what a snapshot keeps while a test is under way
         self._shown_at, self._shown_iter = time.monotonic(), 0
+        if params.random_seed < 0:
+            self.observer.on_message(f"The random seed is {self.rng.seed}", "solver.cpp:57")
         self.observer.on_message("Solver scaffolding done.", "solver.cpp:57")
 
     @property
@@ -86,7 +89,6 @@ class Solver:
         """Functions to call before each iteration's forward, and before each update."""
         self.callbacks.append((on_start, on_gradients_ready))
 
-    @np.errstate(all="ignore")  # a number that stops being finite shows in the loss, which is watched
     def solve(self, resume: str | None = None) -> None:
         """Trains until max_iter or a request to stop; `resume` names a solver state to go on from."""
         params = self.params
@@ -109,7 +111,6 @@ class Solver:
             self.test_all()
         self.observer.on_finish(self.iter, loss)
 
-    @np.errstate(all="ignore")
     def step(self, iterations: int) -> None:
         """Runs so many iterations, or fewer if a request stops the run."""
         self._shown_at, self._shown_iter = time.monotonic(), self.iter
@@ -143,17 +144,16 @@ class Solver:
         """Means of the outputs of one test net over its test_iter batches; None if a request stopped it."""
         net, batches, begin = self.test_nets[index], self.params.test_iter[index], time.monotonic()
         self.observer.on_test_start(self.iter, index)
-        sums: list[float] = []
-        names: list[Output] = []
+        sums = {name: np.zeros(net.blobs[name].count) for name in net.outputs}
         loss = 0.0
         for _ in range(batches):
             if self._answer() is Request.STOP:
                 self.observer.on_message("Test interrupted.", "solver.cpp:401")
                 return None
             loss += forward_with_info(net, self.observer.on_message) if self.params.debug_info else net.forward()
-            names = list(outputs_of(net))
-            sums = [a + b.value for a, b in zip(sums or [0.0] * len(names), names)]
-        means = [Output(o.index, o.name, total / batches, o.weight) for o, total in zip(names, sums)]
+            for name in sums:
+                sums[name] = sums[name] + net.blobs[name].data.array(HOST)
+        means = tuple(outputs({name: total / batches for name, total in sums.items()}, net.loss_weights))
         mean_loss = loss / batches if self.params.test_compute_loss else None
         report = TestReport(self.iter, index, means, mean_loss, time.monotonic() - begin)
         self.observer.on_test(report)
@@ -229,9 +229,9 @@ class Solver:
 
     def _report(self, loss: float, display: bool) -> None:
         now = time.monotonic()
-        outputs = tuple(outputs_of(self.net)) if display else ()
+        shown = tuple(outputs_of(self.net)) if display else ()
         self.observer.on_iteration(Report(
-            self.iter, self.params.max_iter, self.smoothed_loss, loss, self.lr, display, self.params.display, outputs,
+            self.iter, self.params.max_iter, self.smoothed_loss, loss, self.lr, display, self.params.display, shown,
             seconds=now - self._shown_at, iterations=self.iter - self._shown_iter,
         ))
         if display:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from layerforge.core.storage import HOST
 
@@ -130,10 +132,15 @@ class Observers(Observer):
             each.on_finish(iteration, loss)
 
 
-def outputs_of(net: Net) -> Iterator[Output]:
-    """Every number of every output blob, in Caffe's order."""
-    weights, index = net.loss_weights, 0
-    for name in net.outputs:
-        for value in net.blobs[name].data.array(HOST).tolist():
+def outputs(values: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> Iterator[Output]:
+    """Every number of every blob, counted through."""
+    index = 0
+    for name, array in values.items():
+        for value in array.reshape(-1).tolist():
             yield Output(index, name, value, weights.get(name, 0.0))
             index += 1
+
+
+def outputs_of(net: Net) -> Iterator[Output]:
+    """What a net puts out now, in Caffe's order."""
+    return outputs({name: net.blobs[name].data.array(HOST) for name in net.outputs}, net.loss_weights)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST, Representation, Storage
 from layerforge.net.net import Net
@@ -32,6 +34,7 @@ class Updater:
         """The learning rate of this iteration; asking changes nothing."""
         return learning_rate(self.policy, iteration)
 
+    @np.errstate(all="ignore")  # a gradient that overflows shows in the next loss, which is watched
     def apply(self, iteration: int, loss: float, say: Say) -> None:
         """One update of every parameter from its gradient. Where lr_mult is 0, parameter and history stay."""
         params = self.params

@@ -233,3 +233,8 @@ def test_debug_info_changes_no_number(make_solver):
     for solver in (plain, debug):
         solver.step(3)
     assert same(parameters(plain), parameters(debug))
+
+
+def test_a_drawn_seed_is_told(make_solver):
+    solver = make_solver(random_seed=None)
+    assert solver.observer.said(f"The random seed is {solver.rng.seed}")
