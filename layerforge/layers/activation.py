@@ -146,11 +146,12 @@ class TanH(Pointwise):
 
 
 class ELUParams(Params, message="elu_param"):
-    alpha: float = field(float, 1.0, doc="the limit for very negative values is -alpha")
+    alpha: float = field(float, 1.0, doc="the limit for very negative values is -lambda · alpha")
+    lambda_: float = field(float, 1.0, doc="multiplies the whole (NVCaffe)")
 
 
 class ELU(Pointwise):
-    """y = x for x > 0, else alpha · (e^x - 1)
+    """y = lambda · (x for x > 0, else alpha · (e^x - 1))
 
     bottom[0]  x, any shape
     top[0]     y, the same shape; may be bottom[0] itself
@@ -162,7 +163,8 @@ class ELU(Pointwise):
     work, masks = 1, 1
 
     def setup(self, bottom, top):
-        self.keeps_input = self.params.alpha < 0  # else y has the sign of x
+        p = self.params
+        self.keeps_input = p.alpha < 0 or p.lambda_ <= 0  # else y has the sign of x
 
     def function(self, x, y):
         xp, t = self.xp, self.t[0].data
@@ -171,11 +173,15 @@ class ELU(Pointwise):
         xp.multiply(t, self.params.alpha, out=t)
         xp.maximum(x, 0, out=y)
         xp.add(y, t, out=y)
+        if self.params.lambda_ != 1:
+            xp.multiply(y, self.params.lambda_, out=y)
 
     def derivative(self, x, y, dy, dx):
-        xp, t = self.xp, self.t[0].data
-        xp.add(y, self.params.alpha, out=t)  # alpha e^x where x is not positive
+        xp, p, t = self.xp, self.params, self.t[0].data
+        xp.add(y, p.lambda_ * p.alpha, out=t)  # lambda alpha e^x where x is not positive
         xp.multiply(t, dy, out=t)
+        if p.lambda_ != 1:
+            dy = xp.multiply(dy, p.lambda_, out=dx)
         choose(xp, xp.greater(x, 0, out=self.m[0].data), dy, t, dx)
 
 

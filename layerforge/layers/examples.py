@@ -144,6 +144,8 @@ EXAMPLES: dict[str, Example] = {
     "Scale": _one("scale_param { bias_term: true }"),
     "Normalize": _one('norm_param {\n  across_spatial: false channel_shared: false\n'
                       '  scale_filler { type: "constant" value: 20 }\n}'),
+    "LpNormalization": _one("lp_normalization_param { axis: 1 p: 2 }"),
+    "SpatialProduct": Example("", (("data", PICTURE), ("mask", (2, 1, 8, 8)))),
     "BN": _one("bn_param { frozen: true }"),
     "Axpy": Example("", (("scale", (2, 3, 1, 1)), ("data", PICTURE), ("shortcut", PICTURE))),
     # shapes
@@ -162,6 +164,14 @@ EXAMPLES: dict[str, Example] = {
     "Reverse": _one("reverse_param { axis: 0 }"),
     "BroadcastTo": _one("broadcast_to_param { shape: 2 shape: 3 shape: 8 }", (3, 1)),
     "TileND": _one("tile_nd_param { multiples: 2 multiples: 1 }", (2, 3)),
+    "SpaceToBatchND": _one("space_to_batch_nd_param { block_shape: 2 block_shape: 2 paddings: 0 paddings: 0"
+                           " paddings: 0 paddings: 0 }", (2, 8, 8, 3)),
+    "BatchToSpaceND": _one("batch_to_space_nd_param { block_shape: 2 block_shape: 2 crops: 0 crops: 0"
+                           " crops: 0 crops: 0 }", (4, 4, 4, 3)),
+    "ReverseSequence": Example("reverse_sequence_param { seq_axis: 1 batch_axis: 0 }",
+                               (("data", (2, 5, 3)), ("lengths", (2,)))),
+    "Gather": _one("gather_param { axis: 0 indices: 1 indices: 0 shape: 2 }", (2, 3)),
+    "Gemm": Example("gemm_param { alpha: 1 beta: 1 }", (("a", (2, 3)), ("b", (3, 4)), ("c", (2, 4)))),
     "Pad": _one("pad_param { paddings: 0 paddings: 0 paddings: 1 paddings: 1 }", (2, 3)),
     "MirrorPad": _one("mirror_pad_param { paddings: 0 paddings: 0 paddings: 1 paddings: 1 }", (2, 3)),
     "Piece": _one("piece_param { begin: 0 begin: 1 size: 2 size: 2 }", (2, 3)),

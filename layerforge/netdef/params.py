@@ -9,12 +9,14 @@
         axis: int = field(int, 1, doc="the axis of the classes")
         loss: LossParams = field(LossParams, LossParams(), beside=True, doc="...")   # from loss_param, beside softmax_param
 
-A subclass is a frozen dataclass of keyword fields. `from_fields` builds it from what the text says and checks every value.
+A subclass is a frozen dataclass of keyword fields. `from_fields` builds it from what the text says and checks every
+value. A field whose name is a keyword of Python has an underscore behind it in the class: `lambda_`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import keyword
 import math
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -123,7 +125,7 @@ class Params:
         """Every field with its declaration."""
         if not dataclasses.is_dataclass(cls):
             return {}
-        return {f.name: f.metadata["spec"] for f in dataclasses.fields(cls)}
+        return {_text_name(f.name): f.metadata["spec"] for f in dataclasses.fields(cls)}
 
     @classmethod
     def messages(cls) -> Iterator[str]:
@@ -162,7 +164,7 @@ class Params:
                 values[name] = spec.kind.from_layer(beside, owner, where)
             elif spec.required and name not in values:
                 raise PrototxtError(f"{owner}: {name} is missing", where=where, hint=f"{name} is {spec.doc}")
-        made = cls(**values)
+        made = cls(**{_attribute(name): value for name, value in values.items()})
         object.__setattr__(made, "_places", places)
         object.__setattr__(made, "_where", where)
         return made
@@ -170,12 +172,21 @@ class Params:
     def has(self, name: str) -> bool:
         """Whether the text sets this field (an instance made in code counts what differs from the default)."""
         places: Mapping[str, Where | None] | None = getattr(self, "_places", None)
-        return name in places if places is not None else getattr(self, name) != type(self).specs()[name].default
+        return name in places if places is not None else getattr(self, _attribute(name)) != type(self).specs()[name].default
 
     def where(self, name: str = "") -> Where | None:
         """Where the field stands, else where its message starts."""
         places: Mapping[str, Where | None] = getattr(self, "_places", {})
         return places.get(name) or getattr(self, "_where", None)
+
+
+def _attribute(name: str) -> str:
+    """The attribute of a field: its name, with an underscore where Python has a keyword of that name."""
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def _text_name(attribute: str) -> str:
+    return attribute[:-1] if keyword.iskeyword(attribute[:-1]) else attribute
 
 
 def _value(spec: Spec, name: str, given: Field, owner: str, where: Where | None) -> Any:

@@ -63,14 +63,17 @@ class TestTanH(LayerTest):
         return np.tanh(x)
 
 
+LAMBDA = {"lambda": 2.0, "alpha": 0.5}
+
+
 class TestELU(LayerTest):
-    layer, cases, in_place, kinks = ELU, [{}, dict(alpha=0.3), dict(alpha=-0.5)], True, (0.0,)
+    layer, cases, in_place, kinks = ELU, [{}, dict(alpha=0.3), dict(alpha=-0.5), LAMBDA], True, (0.0,)
 
     def inputs(self, rng):
         return values(rng)
 
-    def expected(self, x, alpha=1.0):
-        return np.where(x > 0, x, alpha * (np.exp(x) - 1))
+    def expected(self, x, alpha=1.0, **more):
+        return more.get("lambda", 1) * np.where(x > 0, x, alpha * (np.exp(x) - 1))
 
 
 class TestSwish(LayerTest):
