@@ -69,7 +69,7 @@ def make(name, dtype=np.float64):
 @pytest.fixture(params=["few positions", "many positions", "blocks of one sample"])
 def layout(request, monkeypatch):
     """Both layouts of the columns, and several blocks."""
-    monkeypatch.setattr(implementation, "FEW_POSITIONS", 0 if request.param == "many positions" else 1024)
+    monkeypatch.setattr(implementation, "FEW_POSITIONS", 0 if request.param == "many positions" else 512)
     if request.param == "blocks of one sample":
         monkeypatch.setattr(implementation, "COLUMN_BYTES", 1)
 
