@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from layerforge.layers.base import Layer
+from layerforge.layers.engine import engine_field
 from layerforge.netdef.params import Params, field
 
 
 class SoftmaxParams(Params, message="softmax_param"):
     axis: int = field(int, 1, doc="the axis of the classes; negative counts from the end")
-    engine: str = field(
-        str,
-        "DEFAULT",
-        choices=("DEFAULT", "CAFFE", "CUDNN", "ONEDNN"),
-        doc="who computes it; CAFFE: the layer's own maths",
-    )
+    engine: str = engine_field()
 
 
 class Softmax(Layer):

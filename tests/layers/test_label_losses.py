@@ -158,8 +158,8 @@ def test_infogain_loss_finds_its_file_beside_the_prototxt(tmp_path):
         (dict(), 3, "where is the matrix"),
         (dict(source="h.binaryproto"), 4, r"4 classes need \(4, 4\)"),
         (dict(source="none.binaryproto"), 3, "is missing"),
-        (dict(source="broken.binaryproto"), 3, "holds no BlobProto"),
-        (dict(source="short.binaryproto"), 3, "8 values for the shape"),
+        (dict(source="broken.binaryproto"), 3, "holds no whole BlobProto"),
+        (dict(source="short.binaryproto"), 3, "has 8 values, 9 are needed"),
         (dict(source="h.binaryproto", loss_param=dict(normalize=True)), 3, "use normalization"),
     ],
 )
