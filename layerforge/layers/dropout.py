@@ -39,6 +39,7 @@ class Dropout(Layer):
     def reshape(self, bottom, top):
         shape = bottom[0].shape
         top[0].reshape(shape)
+        self.in_place = top[0].blob is bottom[0].blob
         if self.train:
             self.bits, self.mask = self.scratch(shape, "uint32"), self.kept(shape, bool)
 
@@ -57,7 +58,7 @@ class Dropout(Layer):
         xp = self.xp
         if self.train:
             xp.multiply(source, self.mask.data, out=target)
-        elif source is not target:
+        elif not self.in_place:
             xp.copyto(target, source)
         if self.factor != 1:
             xp.multiply(target, self.factor, out=target)

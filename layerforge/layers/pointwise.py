@@ -28,21 +28,23 @@ class Pointwise(Layer):
     def reshape(self, bottom, top):
         shape = bottom[0].shape
         top[0].reshape(shape)
-        in_place = top[0].blob is bottom[0].blob
-        self.saved = self.kept(shape) if in_place and self.keeps_input else None
+        self.in_place = top[0].blob is bottom[0].blob
+        self.saved = self.kept(shape) if self.in_place and self.keeps_input else None
         self.t = [self.scratch(shape) for _ in range(self.work)]
         self.m = [self.scratch(shape, bool) for _ in range(self.masks)]
 
     def forward(self, bottom, top):
-        x = bottom[0].data
+        y = top[0].data
+        x = y if self.in_place else bottom[0].data
         if self.saved:
             self.xp.copyto(self.saved.data, x)
-        self.function(x, top[0].data)
+        self.function(x, y)
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
             x = self.saved.data if self.saved else bottom[0].data
-            self.derivative(x, top[0].data, top[0].diff, bottom[0].diff)
+            dy = top[0].diff
+            self.derivative(x, top[0].data, dy, dy if self.in_place else bottom[0].diff)
 
     def function(self, x: Array, y: Array) -> None:
         """Writes y = f(x); y may be x."""
