@@ -98,7 +98,7 @@ command = Command(
     (Flag("out", str, os.path.join("runs", "digits"), "the folder for databases, texts and weights", "DIR"),
      Flag("seed", int, None, "another random seed", "N", least=0),
      dataclasses.replace(options.ITERATIONS, default=None, doc="iterations to train, instead of the solver's max_iter"),
-     options.THREADS),
+     dataclasses.replace(options.THREADS, default=1, doc="most threads; more do not help so small a net")),
     examples=(("layerforge demo", "under a minute on two cores; everything goes into runs/digits"),
               ("layerforge demo --out /tmp/digits --seed 7", "elsewhere, with other random numbers")),
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from layerforge.backends import get_backend
+from layerforge.cli import machine
 from layerforge.cli.flags import Flag, UsageError
 from layerforge.core.errors import DeviceError
 
@@ -80,11 +81,14 @@ def device_line(chosen: Any) -> str:
 
 @contextlib.contextmanager
 def limited(threads: int | None) -> Iterator[None]:
-    """Runs the block with at most this many threads in BLAS and OpenMP; None leaves them alone."""
-    if threads is None:
-        yield
-        return
+    """Runs the block with at most this many threads in BLAS and OpenMP; None: as many as there are usable cores.
+
+    BLAS counts the cores of the machine, not those that a control group leaves: in a container of two cores on a
+    machine of sixty-four its threads would wait for one another most of the time.
+    """
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=threads):
+    cores, _ = machine.usable_cores()
+    most = max((library["num_threads"] for library in machine.matrix_libraries()), default=1)
+    with threadpool_limits(limits=threads or min(cores, most)):
         yield

@@ -23,6 +23,13 @@ def test_threads_limits_the_matrix_library(capsys):
     assert blas.endswith(", 1 threads")
 
 
+def test_without_the_flag_threads_are_at_most_the_usable_cores(capsys, monkeypatch):
+    monkeypatch.setattr(machine, "usable_cores", lambda: (1, "control group quota of 1, of 64"))
+    assert main(["device_query"]) == 0
+    blas = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("BLAS"))
+    assert blas.endswith(", 1 threads")
+
+
 @pytest.mark.parametrize(("text", "cores"), [("150000 100000", 2), ("50000 100000", 1), ("max 100000", None)])
 def test_cores_follow_the_control_group(tmp_path, monkeypatch, text, cores):
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
