@@ -41,7 +41,7 @@ def reading(path: str | os.PathLike[str], kind: str) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{os.fspath(path)} is no whole {kind}: {error}",
                         hint="the file may be cut off; load it again") from None
 

@@ -54,20 +54,21 @@ def _read_hdf5(path: str) -> SolverState:
 
 
 def _text(dataset: Any) -> str:
-    if dataset is None or dataset.dtype.kind not in "SO" or dataset.shape not in ((), (1,)) or dataset.nbytes > 2**16:
+    if dataset is None or dataset.dtype.kind != "S" or dataset.shape not in ((), (1,)) or dataset.nbytes > 2**16:
         return ""
     value = np.asarray(dataset[()]).reshape(-1)[0]
-    return value.split(b"\0")[0].decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return bytes(value).split(b"\0")[0].decode("utf-8", "replace")
 
 
 def _read_extra(group: Any, path: str) -> dict[str, bytes]:
-    version = int(group.attrs.get("version", VERSION))
+    """Our part: plain arrays alone, since HDF5 crashes over texts of free length in a damaged file."""
+    entries = members(group)
+    version = int(array(entries["version"], f"{path}: layerforge/version").reshape(-1)[0])
     if version > VERSION:
         raise DataError(f"{path} was written by a later LayerForge: version {version}, known is {VERSION}",
                         hint="update LayerForge")
-    entries = members(group)
-    return {str(entries[key].attrs["name"]): array(entries[key], f"{path}: layerforge/{key}").tobytes()
-            for key in sorted(entries, key=int)}
+    names = array(entries["names"], f"{path}: layerforge/names").tobytes().decode("utf-8", "replace").split("\0")
+    return {name: array(entries[str(i)], f"{path}: layerforge/{i}").tobytes() for i, name in enumerate(names) if name}
 
 
 def _write_hdf5(path: str | os.PathLike[str], state: SolverState) -> None:
@@ -85,9 +86,10 @@ def _write_hdf5(path: str | os.PathLike[str], state: SolverState) -> None:
             history.create_dataset(str(i), data=values)
         if state.extra is not None:
             group = file.create_group("layerforge")
-            group.attrs["version"] = VERSION
-            for i, (name, value) in enumerate(state.extra.items()):
-                group.create_dataset(str(i), data=np.frombuffer(value, np.uint8)).attrs["name"] = name
+            group.create_dataset("version", data=np.array([VERSION], "<i4"))
+            group.create_dataset("names", data=np.frombuffer("\0".join(state.extra).encode(), np.uint8))
+            for i, value in enumerate(state.extra.values()):
+                group.create_dataset(str(i), data=np.frombuffer(value, np.uint8))
 
 
 def _write_text(file: Any, name: str, text: str) -> None:

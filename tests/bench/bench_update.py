@@ -13,7 +13,8 @@ from layerforge.solver.rules import RULES, Step, make_rule
 RNG = np.random.default_rng(0)
 OPTIMIZERS = {
     "SGD": ("SGD", dict(momentum=0.9)), "Nesterov": ("SGD", dict(momentum=0.9, nesterov=True)),
-    "AdaGrad": ("Adagrad", {}), "RMSProp": ("RMSprop", {}), "AdaDelta": ("Adadelta", {}), "Adam": ("Adam", {}), "AdamW": ("AdamW", {}),
+    "AdaGrad": ("Adagrad", {}), "RMSProp": ("RMSprop", {}), "AdaDelta": ("Adadelta", {}), "Adam": ("Adam", {}),
+    "AdamW": ("AdamW", {}),
 }
 
 

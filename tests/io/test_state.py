@@ -53,7 +53,7 @@ def test_weights_given_for_a_state_are_told():
 def test_a_state_of_a_later_version_is_told(tmp_path):
     write_state(tmp_path / "s.h5", SolverState(1, extra={}))
     with h5py.File(tmp_path / "s.h5", "a") as file:
-        file["layerforge"].attrs["version"] = 99
+        file["layerforge/version"][...] = 99
     with pytest.raises(DataError, match="was written by a later LayerForge: version 99, known is 1"):
         read_state(tmp_path / "s.h5")
 
