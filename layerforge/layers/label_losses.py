@@ -148,7 +148,7 @@ class HingeLoss(Loss):
             self.ops.row_sum(flat, out=total)
         else:
             self.ops.row_dot(flat, flat, out=total)
-        self.xp.divide(total[0], self.rows[0], out=top[0].data)
+        self.xp.divide(total[0], self.batch, out=top[0].data)
 
     def backward(self, top, propagate_down, bottom):
         self.refuse_gradients(propagate_down)
@@ -159,7 +159,7 @@ class HingeLoss(Loss):
         if self.params.norm == "L1":
             self.xp.sign(dx, out=dx)
         self.flip(dx, index)
-        self.xp.multiply(top[0].diff, (1 if self.params.norm == "L1" else 2) / self.rows[0], out=ratio)
+        self.xp.multiply(top[0].diff, (1 if self.params.norm == "L1" else 2) / self.batch, out=ratio)
         self.xp.multiply(dx, ratio, out=dx)
 
 
@@ -192,14 +192,14 @@ class MultinomialLogisticLoss(Loss):
         picked = self.pick(bottom, self.labels.read())
         self.xp.log(picked, out=picked)
         self.xp.sum(picked, dtype=np.float64, out=self.total.data)
-        self.xp.divide(self.total.data, -self.view[0], out=top[0].data)
+        self.xp.divide(self.total.data, -self.batch, out=top[0].data)
 
     def backward(self, top, propagate_down, bottom):
         self.refuse_gradients(propagate_down)
         if not propagate_down[0]:
             return
         picked, dx = self.pick(bottom, self.labels.index), bottom[0].diff
-        self.xp.divide(top[0].diff, -self.view[0], out=self.ratio.data)
+        self.xp.divide(top[0].diff, -self.batch, out=self.ratio.data)
         self.xp.divide(self.ratio.data, picked, out=picked)
         dx.fill(0)
         self.ops.add_selected(picked, self.labels.index, acc=dx.reshape(self.view))

@@ -16,6 +16,7 @@ class Loss(Layer):
     auto_tops = True
     loss = True
     no_gradient = (1,)
+    batched = (1,)  # the bottoms, besides the first, whose first axis is the batch
 
     def reshape(self, bottom, top):
         """Checks that all bottoms have one batch size; subclasses go on from there."""
@@ -26,9 +27,8 @@ class Loss(Layer):
                     other.ndim > 0 and other.shape[0] == bottom[0].shape[0],
                     f"bottom[0] is {bottom[0].shape}, bottom[{i}] is {other.shape}: the first axes must agree",
                 )
+        self.batch = max(1, bottom[0].shape[0])  # an empty batch, as Filter can give, costs nothing
         top[0].reshape(())
-
-    batched = (1,)  # the bottoms, besides the first, whose first axis is the batch
 
     def refuse_gradients(self, propagate_down):
         """Raises LayerError when a gradient is asked for a label, weight or matrix."""
@@ -63,11 +63,11 @@ class EuclideanLoss(Loss):
     def forward(self, bottom, top):
         d = self.xp.subtract(bottom[0].data.reshape(-1), bottom[1].data.reshape(-1), out=self.difference.data)
         self.ops.row_dot(d[None], d[None], out=self.total.data)
-        self.xp.multiply(self.total.data[0], 0.5 / bottom[0].shape[0], out=top[0].data)
+        self.xp.multiply(self.total.data[0], 0.5 / self.batch, out=top[0].data)
 
     def backward(self, top, propagate_down, bottom):
         a, b, ratio = bottom[0].data.reshape(-1), bottom[1].data.reshape(-1), self.ratio.data
-        self.xp.divide(top[0].diff, bottom[0].shape[0], out=ratio)
+        self.xp.divide(top[0].diff, self.batch, out=ratio)
         for x, wanted, first, second in ((bottom[0], propagate_down[0], a, b), (bottom[1], propagate_down[1], b, a)):
             if wanted:
                 dx = self.xp.subtract(first, second, out=x.diff.reshape(-1))
@@ -202,7 +202,7 @@ class ContrastiveLoss(Loss):
             xp.square(cost, out=cost)
         xp.copyto(cost, squared, where=similar)
         xp.sum(cost, dtype=np.float64, out=self.total.data)
-        xp.divide(self.total.data, 2 * len(cost), out=top[0].data)
+        xp.divide(self.total.data, 2 * self.batch, out=top[0].data)
 
     def backward(self, top, propagate_down, bottom):
         self.refuse_gradients(propagate_down)
@@ -221,7 +221,7 @@ class ContrastiveLoss(Loss):
             xp.minimum(factor, 0, out=factor)
             xp.divide(factor, work, out=factor)
         xp.copyto(factor, 1, where=similar)
-        xp.divide(top[0].diff, len(factor), out=self.ratio.data)
+        xp.divide(top[0].diff, self.batch, out=self.ratio.data)
         xp.multiply(factor, self.ratio.data, out=factor)
         for i, sign in ((0, xp.positive), (1, xp.negative)):
             if propagate_down[i]:
@@ -283,7 +283,7 @@ class SmoothL1Loss(Loss):
         if len(bottom) > 3:
             xp.multiply(d, bottom[3].data.reshape(-1), out=d)
         self.ops.row_sum(d[None], out=self.total.data)
-        xp.divide(self.total.data[0], bottom[0].shape[0], out=top[0].data)
+        xp.divide(self.total.data[0], self.batch, out=top[0].data)
 
     def backward(self, top, propagate_down, bottom):
         self.refuse_gradients(propagate_down)
@@ -297,7 +297,7 @@ class SmoothL1Loss(Loss):
             xp.multiply(d, bottom[2].data.reshape(-1), out=d)
         if len(bottom) > 3:
             xp.multiply(d, bottom[3].data.reshape(-1), out=d)
-        xp.divide(top[0].diff, bottom[0].shape[0], out=self.ratio.data)
+        xp.divide(top[0].diff, self.batch, out=self.ratio.data)
         xp.multiply(d, self.ratio.data, out=d)
         if propagate_down[0]:
             xp.copyto(bottom[0].diff.reshape(-1), d)

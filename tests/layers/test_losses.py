@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from layerforge.core.errors import LayerError
+from layerforge.layers.label_losses import HingeLoss, InfogainLoss, MultinomialLogisticLoss, SoftmaxWithLoss
 from layerforge.layers.losses import ContrastiveLoss, EuclideanLoss, SigmoidCrossEntropyLoss, SmoothL1Loss
 from layerforge.testing import LayerTest, Rig
 
@@ -148,3 +149,22 @@ def test_smooth_l1_leaves_inside_weights_out_of_the_gradient_by_default():
     inputs = [rng.normal(size=(3, 4)) for _ in range(3)]
     first, second = (Rig(SmoothL1Loss, case, inputs, dtype=np.float64) for case in (dict(), dict(abssum=False)))
     np.testing.assert_allclose(first.backward([1.0])[0] * inputs[2], second.backward([1.0])[0])
+
+
+@pytest.mark.parametrize(
+    "layer, inputs",
+    [
+        (EuclideanLoss, [(0, 3), (0, 3)]),
+        (SigmoidCrossEntropyLoss, [(0, 3), (0, 3)]),
+        (SmoothL1Loss, [(0, 3), (0, 3)]),
+        (ContrastiveLoss, [(0, 3), (0, 3), (0,)]),
+        (SoftmaxWithLoss, [(0, 3), (0,)]),
+        (HingeLoss, [(0, 3), (0,)]),
+        (MultinomialLogisticLoss, [(0, 3), (0,)]),
+        (InfogainLoss, [(0, 3), (0,), (3, 3)]),
+    ],
+)
+def test_an_empty_batch_costs_nothing(layer, inputs):
+    rig = Rig(layer, {}, [np.ones(shape) for shape in inputs])
+    assert rig.forward()[0] == 0
+    assert rig.backward([1.0])[0].shape == (0, 3)
