@@ -228,6 +228,8 @@ def _block_entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Keys (which share a beginning with the one before) and values of a block."""
     (restarts,) = struct.unpack("<I", block[-4:])
     end = len(block) - 4 * restarts - 4
+    if end < 0:
+        raise ValueError("more restarts than bytes")
     at, key = 0, b""
     while at < end:
         shared, at = read_varint(block, at)

@@ -5,6 +5,7 @@ import shutil
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from layerforge.core.errors import DataError
@@ -122,6 +123,24 @@ def test_a_broken_manifest_is_an_error(tmp_path):
     (tmp_path / "db" / "MANIFEST-000002").write_bytes(log([b"\x7f\xff\xff"]))
     with pytest.raises(DataError, match="manifest or log is broken"):
         LevelDb(path)
+
+
+@pytest.mark.parametrize("name", ["000005.ldb", "MANIFEST-000004", "000006.log", "CURRENT"])
+def test_changed_bytes_are_read_or_refused(name, tmp_path):
+    shutil.copytree(FILES / "db_leveldb_table", tmp_path / "db")
+    data = (tmp_path / "db" / name).read_bytes() or bytes(9)
+    random = np.random.default_rng(0)
+    outcomes = set()
+    for _ in range(60):
+        changed = bytearray(data)
+        for at in random.integers(0, len(data), 3):
+            changed[at] = random.integers(256)
+        (tmp_path / "db" / name).write_bytes(changed)
+        try:
+            outcomes.add(len(list(LevelDb(str(tmp_path / "db")).records())) <= 40)
+        except DataError:
+            outcomes.add(True)
+    assert outcomes == {True}
 
 
 @pytest.mark.parametrize("packed, plain", [
