@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def check_picture(data: bytes | memoryview, name: str) -> None:
     size = None
     if view.startswith(b"\x89PNG\r\n\x1a\n"):
         size = struct.unpack(">II", view[16:24]) if len(view) >= 24 else None
-        whole = bytes(data[-64:]).find(b"IEND") >= 0
+        whole = _png_is_whole(memoryview(data), name)
     elif view.startswith(b"\xff\xd8"):
         size, scan = _jpeg(bytes(data))
         whole = bytes(data).rfind(b"\xff\xd9") > scan > 0
@@ -99,6 +100,25 @@ def check_picture(data: bytes | memoryview, name: str) -> None:
         raise DataError(f"{name} is cut off: the picture's end is missing", hint="copy the file again, or leave it out")
     if size is not None and size[0] * size[1] > MAX_PIXELS:
         raise DataError(f"{name} says it has {size[0]} × {size[1]} pixels, at most {MAX_PIXELS} are taken")
+
+
+def _png_is_whole(data: memoryview, name: str) -> bool:
+    """Whether the chunks go on to the last one.
+
+    Raises DataError when a chunk of pixels, sizes or colours differs from its checksum.
+    """
+    at = 8
+    while at + 12 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        kind, end = bytes(data[at + 4 : at + 8]), at + 12 + length
+        if end > len(data):
+            return False
+        if kind[:1].isupper() and zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise DataError(f"{name} is broken: its {kind.decode('latin-1')} chunk differs from its checksum")
+        if kind == b"IEND":
+            return True
+        at = end
+    return False
 
 
 def _jpeg(data: bytes) -> tuple[tuple[int, int] | None, int]:

@@ -42,6 +42,13 @@ def test_a_cut_off_picture_is_named(kind, keep):
         decode(data[: int(keep * len(data)) if keep < 1 else keep], True, "list: 'p.jpg'")
 
 
+def test_a_png_with_changed_pixels_is_named():
+    data = bytearray(encoded())
+    data[data.index(b"IDAT") + 30] ^= 1
+    with pytest.raises(DataError, match="its IDAT chunk differs from its checksum"):
+        decode(bytes(data), True, "p")
+
+
 def test_bytes_behind_a_jpeg_do_not_matter():
     assert decode(encoded(".jpg") + bytes(100), True, "p").shape == (12, 9, 3)
 

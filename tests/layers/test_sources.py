@@ -54,7 +54,8 @@ def hdf5_list(tmp_path):
 
 def hdf5_rig(source, batch_size=3, tops=("x", "t"), **more):
     folder = source.rpartition("/")[0]
-    rig = Rig(HDF5Data, {"source": source, "batch_size": batch_size, **more}, tops=len(tops), run_setup=False, folder=folder)
+    case = {"source": source, "batch_size": batch_size, **more}
+    rig = Rig(HDF5Data, case, tops=len(tops), run_setup=False, folder=folder)
     rig.layer.definition = dataclasses.replace(rig.layer.definition, tops=tops)
     rig.step.setup()
     return rig
@@ -178,7 +179,7 @@ def test_a_broken_picture_in_a_database_is_named_by_its_key(make_lmdb):
 
 def test_pictures_of_two_sizes_in_a_batch_are_an_error(make_lmdb):
     rig = data_rig(make_lmdb([(np.zeros((1, 4, 4), np.uint8), 0), (np.zeros((1, 5, 4), np.uint8), 0)]), batch_size=2)
-    with pytest.raises(DataError, match=r"record '00000001' has the shape \(1, 5, 4\), the first picture .* \(1, 4, 4\)"):
+    with pytest.raises(DataError, match=r"record '00000001' has the shape \(1, 5, 4\), the first .* \(1, 4, 4\)"):
         rig.forward()
     rig.layer.close()
 
