@@ -1,6 +1,10 @@
 """Exact resume: 10 iterations, a snapshot, and 10 more equal 20 iterations, bit for bit."""
 
+import shutil
+from pathlib import Path
+
 import cv2
+import h5py
 import numpy as np
 import pytest
 from tiny_solver import NET, histories, parameters, same
@@ -190,3 +194,32 @@ def test_a_carried_lstm_state_goes_on_exactly(make_solver, pictures):
     rest.restore("tiny_iter_3.solverstate")
     rest.solve()
     assert_equal(whole, rest, first=3)
+
+
+SOURCES = {
+    "Data": 'type: "Data" data_param { source: "db_lmdb" batch_size: 4 backend: LMDB rand_skip: 7 } '
+            "transform_param { crop_size: 9 mirror: true scale: 0.01 }",
+    "HDF5Data": 'type: "HDF5Data" hdf5_data_param { source: "files.txt" batch_size: 4 shuffle: true }',
+    "DummyData": 'type: "DummyData" dummy_data_param { shape { dim: 4 dim: 5 } shape { dim: 4 } '
+                 'data_filler { type: "gaussian" } data_filler { value: 1 } }',
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_kind_of_source_goes_on_exactly(make_solver, tmp_path, source):
+    shutil.copytree(Path(__file__).parents[1] / "golden" / "files" / "db_lmdb", tmp_path / "db_lmdb")
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["data"], file["label"] = rng.normal(size=(5, 3)), rng.integers(0, 3, 5)
+    (tmp_path / "files.txt").write_text("a.h5\nb.h5\n")
+    net = f'layer {{ name: "data" top: "data" top: "label" {SOURCES[source]} }}' + """
+        layer { name: "drop" type: "Dropout" bottom: "data" top: "drop" }
+        layer { name: "ip" type: "InnerProduct" bottom: "drop" top: "ip"
+          inner_product_param { num_output: 10 weight_filler { type: "xavier" } } }
+        layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }"""
+    whole, rest = make_solver("snapshot: 5", net, max_iter=11), make_solver("", net, max_iter=11, random_seed=8)
+    whole.solve()
+    rest.restore("tiny_iter_5.solverstate")
+    rest.solve()
+    assert_equal(whole, rest, first=5)
