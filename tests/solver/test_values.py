@@ -29,7 +29,7 @@ def test_numpy_numbers_come_back_as_numbers():
     assert decode(encode([np.float32(0.5), np.int64(7)])) == [0.5, 7]
 
 
-@pytest.mark.parametrize("value", [object(), np.array([object()]), {1, 2}], ids=str)
+@pytest.mark.parametrize("value", [object(), np.array([object()]), {1, 2}], ids=["object", "array of objects", "set"])
 def test_other_values_are_refused(value):
     with pytest.raises(DataError, match="cannot be saved"):
         encode(value)
