@@ -8,7 +8,7 @@ Array = Any
 class ChannelOps:
     """Sums of (N, C, L) arrays that leave C. Statistics depend on them: float32 values are added in float64.
 
-    Sums of up to 256 products may be float32 before they are added in float64.
+    Sums of up to 256 values or products may be float32 before they are added in float64.
     """
 
     def channel_sum(self, x: Array, *, out: Array = None, acc: Array = None) -> None:
