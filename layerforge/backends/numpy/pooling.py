@@ -31,30 +31,30 @@ class NumpyPoolingOps(PoolingOps):
         across, down = _places(window, 1, width, cols), _places(window, 0, height, rows)
         lowest = np.finfo(x.dtype).min
         for part in blocks(len(x), 2 * x[:1].nbytes):
-            xs, ys = x[part], y[part]
-            rowmax = np.full((len(xs), height, cols), lowest, x.dtype)  # (B, H, Wo)
-            for _, p, place in across:
-                np.fmax(rowmax[..., p], xs[..., place], out=rowmax[..., p])
+            ys, seen = y[part], list(_columns(x[part], across, window.stride[1]))
+            rowmax = np.full((len(ys), height, cols), lowest, x.dtype)  # (B, H, Wo)
+            for _, p, values in seen:
+                np.fmax(rowmax[..., p], values, out=rowmax[..., p])
             ys.fill(lowest)
             for _, p, place in down:
                 np.fmax(ys[:, p], rowmax[:, place], out=ys[:, p])
             if index is not None:
-                codes = self._codes(xs, rowmax, ys, across, down)
+                codes = self._codes(seen, rowmax, ys, down)
                 _decode(codes, window, width, out=index.reshape(y.shape)[part])
                 if (ys == lowest).any():
                     index.reshape(y.shape)[part][ys == lowest] = -1
 
     @staticmethod
-    def _codes(x, rowmax, y, across, down):
+    def _codes(seen, rowmax, y, down):
         """(kh - i)(kw + 1) + kw - j for the first place (i, j) of the window that holds the maximum, 0 for none.
 
         The first place has the largest code, so the passes need no masks: masked copies are ten times slower.
         """
-        kh, kw = len(down), len(across)
+        kh, kw = len(down), len(seen)
         small = np.uint8 if (kh + 1) * (kw + 1) < 256 else np.int32
         column = np.zeros(rowmax.shape, small)  # kw - j
-        for j, p, place in across:
-            hit = (x[..., place] == rowmax[..., p]).view(np.uint8) * small(kw - j)
+        for j, p, values in seen:
+            hit = (values == rowmax[..., p]).view(np.uint8) * small(kw - j)
             np.maximum(column[..., p], hit, out=column[..., p])
         code = np.zeros(y.shape, small)
         for i, p, place in down:
@@ -140,6 +140,17 @@ class NumpyPoolingOps(PoolingOps):
             positive = total > 0
             np.divide(ys, total, out=ys, where=positive)
             ys *= positive
+
+
+def _columns(x, across, stride):
+    """(kernel offset, outputs it reaches, values it reads) along the rows of x (B, H, W).
+
+    With a stride, x is parted into its columns 0, s, 2s, …, then 1, s + 1, …: each is read more than once.
+    """
+    parts = [np.ascontiguousarray(x[..., first::stride]) for first in range(stride)] if stride > 1 else [x]
+    for j, p, place in across:
+        skipped, part = divmod(place.start, stride)
+        yield j, p, parts[part][..., skipped : skipped + p.stop - p.start]
 
 
 def _sum_windows(x, out, across, down):
