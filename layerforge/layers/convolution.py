@@ -7,11 +7,11 @@ import math
 from layerforge.layers.base import Layer
 from layerforge.layers.engine import engine_field
 from layerforge.layers.fillers import FillerParams
-from layerforge.layers.window import WindowParams
+from layerforge.layers.window import FourPads, WindowParams
 from layerforge.netdef.params import field
 
 
-class ConvolutionParams(WindowParams, message="convolution_param"):
+class ConvolutionParams(FourPads, WindowParams, message="convolution_param"):
     num_output: int = field(int, required=True, at_least=1, doc="the number of output channels")
     bias_term: bool = field(bool, True, doc="adds a learned offset to each output channel")
     group: int = field(int, 1, at_least=1, doc="groups the channels are split into; each sees only its own inputs")
@@ -55,7 +55,7 @@ class Spatial(Layer):
             self.require(view.shape == shape, f"bottom[{i}] has the shape {view.shape}, bottom[0] {shape}",
                          hint="several bottoms share one kernel and must have one shape")
         self.samples, self.sizes = math.prod(shape[: self.first]), shape[self.first + 1 :]
-        self.window = self.params.window(self, self.sizes)
+        self.window = self.params.padded(self, self.params.window(self, self.sizes), self.sizes)
 
     def flat(self, array):
         """(*lead, C, *sizes) → (N, C, *sizes)"""

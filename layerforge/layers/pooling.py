@@ -5,14 +5,14 @@ from __future__ import annotations
 from layerforge.core.window import Axes, Window
 from layerforge.layers.base import Layer
 from layerforge.layers.engine import engine_field
-from layerforge.layers.window import PlaneWindowParams
+from layerforge.layers.window import FourPads, PlaneWindowParams
 from layerforge.netdef.params import field
 from layerforge.netdef.types import Phase
 
 METHODS = ("MAX", "AVE", "STOCHASTIC", "AVE_EXC_PAD", "AVE_TF")
 
 
-class PoolingParams(PlaneWindowParams, message="pooling_param"):
+class PoolingParams(FourPads, PlaneWindowParams, message="pooling_param"):
     pool: str = field(str, "MAX", choices=METHODS,
                       doc="the largest value, the mean, a drawn value, or the mean without padding")
     engine: str = engine_field()
@@ -78,7 +78,9 @@ class Pooling(Layer):
             self.bits, self.uniform = self.scratch(top[0].shape, "uint32"), self.scratch(top[0].shape)
 
     def find_window(self, sizes):
-        return self.params.window(self, sizes, whole=self.params.global_pooling)
+        p = self.params
+        window = p.window(self, sizes, whole=p.global_pooling)
+        return window if p.global_pooling else p.padded(self, window, sizes)
 
     def check_window(self, window, sizes):
         for pads in (window.pad, window.pad_end):

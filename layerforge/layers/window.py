@@ -36,7 +36,7 @@ def _same(window: Window, sizes: Sequence[int]) -> Window:
 
 
 class FourPads(Params):
-    """What a fork adds to the windows of planes."""
+    """What a fork adds to windows."""
 
     pad_type: int = field(int, 0, at_least=0, at_most=1, doc="1: pads for ⌈size / stride⌉ positions; 0: as pad says")
     pad_l: int = field(int, 0, at_least=0, doc="zeros left of a plane")
@@ -45,7 +45,7 @@ class FourPads(Params):
     pad_b: int = field(int, 0, at_least=0, doc="zeros below a plane")
 
     def padded(self, layer: Layer, window: Window, sizes: Sequence[int]) -> Window:
-        """The window with this padding, where it is asked for."""
+        """The window with this padding where it is asked for, else as it is."""
         if self.pad_type == 1:
             return _same(window, sizes)
         four = (self.pad_t, self.pad_l, self.pad_b, self.pad_r)
@@ -57,7 +57,7 @@ class FourPads(Params):
         return Window.make(window.kernel, window.stride, four[:2], window.dilation, four[2:])
 
 
-class WindowParams(FourPads):
+class WindowParams(Params):
     """Any number of spatial axes: each field once for all axes, or once for each; *_h and *_w for two axes."""
 
     pad: tuple[int, ...] = field(int, repeated=True, at_least=0, doc="zeros on both sides of each spatial axis")
@@ -79,7 +79,7 @@ class WindowParams(FourPads):
         axes = len(sizes)
         kernel, stride = self._each(layer, "kernel_size", axes, None), self._each(layer, "stride", axes, 1)
         pad, dilation = self._each(layer, "pad", axes, 0), self._each(layer, "dilation", axes, 1)
-        return self.padded(layer, Window.make(kernel, stride, pad, dilation), sizes)
+        return Window.make(kernel, stride, pad, dilation)
 
     def _each(self, layer: Layer, name: str, axes: int, default: int | None) -> Axes:
         pair = None if name == "dilation" else _pair(layer, self, name, 0 if name == "pad" else None)
@@ -97,7 +97,7 @@ class WindowParams(FourPads):
         return tuple(given) * axes if len(given) == 1 else tuple(given)
 
 
-class PlaneWindowParams(FourPads):
+class PlaneWindowParams(Params):
     """Two spatial axes: one number for both, or *_h and *_w."""
 
     pad: int = field(int, 0, at_least=0, doc="how far windows reach over the edges of a plane")
@@ -126,4 +126,4 @@ class PlaneWindowParams(FourPads):
         kernel = _pair(layer, self, "kernel_size", None) or (self.kernel_size,) * 2
         layer.require(kernel[0] is not None, "kernel_size is missing",
                       hint="give kernel_size, or kernel_h and kernel_w")
-        return self.padded(layer, Window.make(kernel, stride, pad), sizes)
+        return Window.make(kernel, stride, pad)
