@@ -70,7 +70,7 @@ def test_what_exists_is_not_overwritten(tmp_path):
     (b"\x00\x00\x0d\x01\x00\x00\x00\x02abcdefgh", "no IDX file of bytes"),
     (b"\x00", "cut off or broken"),
     (gzip.compress(b"\x00\x00\x08\x01\x00\x00\x00\x05abcde")[:-9], "cut off or broken"),
-])
+], ids=["too short", "too long", "too large", "no bytes", "no header", "cut in the archive"])
 def test_a_broken_idx_file_is_named(tmp_path, content, message):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(DataError, match=f"{tmp_path}/x .*{message}"):
