@@ -98,6 +98,7 @@ class LmdbReader(IteratorReader):
     def close(self) -> None:
         self._records = iter(())
         self._transaction.abort()
+        del self._environment  # LMDB can be opened elsewhere in the process once no reader holds it
 
 
 class _Lmdb:
