@@ -97,7 +97,7 @@ class Layer:
         raise NotImplementedError
 
     def backward(self, top: Sequence[View], propagate_down: Sequence[bool], bottom: Sequence[View]) -> None:
-        """Overwrites `diff` of every bottom[i] with propagate_down[i], adds to `diff` of blobs[i] with needs_gradient[i]."""
+        """Overwrites `diff` of bottom[i] if propagate_down[i], adds to `diff` of blobs[i] if needs_gradient[i]."""
         if any(propagate_down):
             raise LayerError(f"{self.definition} has no gradient", where=self.definition.where,
                              hint="set propagate_down: false for the layers that read it, or remove the loss below it")
@@ -122,7 +122,8 @@ class Layer:
 
     def scratch(self, shape: Sequence[int], dtype: Any = None) -> Buffer:
         """Memory for one verb: anything may be in it when the verb starts. Declare in reshape."""
-        buffer, self._scratch_end = self.workspace.scratch(shape, self.dtype if dtype is None else dtype, self._scratch_end)
+        dtype = self.dtype if dtype is None else dtype
+        buffer, self._scratch_end = self.workspace.scratch(shape, dtype, self._scratch_end)
         return buffer
 
     def kept(self, shape: Sequence[int], dtype: Any = None) -> Buffer:
@@ -160,8 +161,8 @@ class Layer:
         """Ends what runs beside the net: data workers, open files."""
 
     def state(self) -> dict[str, Any]:
-        """What a later run needs to go on exactly here, beside parameters and random draws: a data position, a carried hidden
-        state. Numbers, texts, bytes, arrays, and lists and dicts of these."""
+        """What a later run needs to go on exactly here, beside parameters and random draws: a data position, a carried
+        hidden state. Numbers, texts, bytes, arrays, and lists and dicts of these."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:

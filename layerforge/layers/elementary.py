@@ -24,8 +24,9 @@ class Power(Pointwise):
     top[0]     y, the same shape; may be bottom[0] itself
 
     With power · scale = 0 the result is a constant and the gradient 0. If power is no whole number, the gradient is
-    power · scale · y / (shift + scale · x), which is NaN where the base is 0, as in Caffe. In place with power 1 Caffe overwrites
-    the gradient above before it reads it, so that dx = scale² everywhere: kept, because recorded trainings have it, and warned of.
+    power · scale · y / (shift + scale · x), which is NaN where the base is 0, as in Caffe. In place with power 1 Caffe
+    overwrites the gradient above before it reads it, so that dx = scale² everywhere: kept, because recorded trainings
+    have it, and warned of.
     Source: Caffe's power_layer.cpp
     """
 
@@ -36,7 +37,7 @@ class Power(Pointwise):
         p = self.params
         self.slope = p.power * p.scale
         self.keeps_input = self.slope != 0 and p.power != 1
-        self.in_place, self.warned = top[0].blob is bottom[0].blob, False
+        self.warned = False
 
     def function(self, x, y):
         p = self.params
@@ -68,8 +69,8 @@ class Power(Pointwise):
     def _warn_of_caffes_gradient(self):
         if not self.warned:
             self.warned = True
-            log.warning("%s: %s works in place with power 1: its gradient is scale² whatever the loss says, as in Caffe; "
-                        "give it a top of its own for the true gradient", self.definition.where, self.definition)
+            log.warning("%s: %s works in place with power 1: its gradient is scale² whatever the loss says, as in "
+                        "Caffe; give it a top of its own for the true gradient", self.definition.where, self.definition)
 
     def _base(self, x, out):
         p = self.params

@@ -23,7 +23,8 @@ class FillerParams(Params):
     std: float = field(float, 1.0, at_least=0, doc="the standard deviation (gaussian)")
     sparse: int = field(int, -1, doc="about so many values per column are not zero; -1: all (gaussian)")
     variance_norm: str = field(
-        str, "FAN_IN", choices=("FAN_IN", "FAN_OUT", "AVERAGE"), doc="what n is (xavier, msra): the inputs, the outputs or their mean"
+        str, "FAN_IN", choices=("FAN_IN", "FAN_OUT", "AVERAGE"),
+        doc="what n is (xavier, msra): the inputs, the outputs or their mean",
     )
 
 
@@ -82,7 +83,8 @@ def bilinear(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) ->
     return np.broadcast_to(line[:, None] * line[None, :], shape).copy()
 
 
-FILLERS: dict[str, Fill] = {f.__name__: f for f in (constant, gaussian, positive_unitball, uniform, xavier, msra, bilinear)}
+_ALL: tuple[Fill, ...] = (constant, gaussian, positive_unitball, uniform, xavier, msra, bilinear)
+FILLERS: dict[str, Fill] = {f.__name__: f for f in _ALL}
 
 
 def fill(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
@@ -97,6 +99,7 @@ def check_filler(p: FillerParams, shape: Sequence[int], owner: str, where: Where
         raise PrototxtError(f"{owner}: there is no filler {p.type!r}", where=place,
                             hint=did_you_mean(p.type, FILLERS) or f"the fillers are {', '.join(FILLERS)}")
     if p.type == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
-        raise PrototxtError(f"{owner}: the bilinear filler needs square kernels (4 axes), the blob is {tuple(shape)}", where=place)
+        raise PrototxtError(f"{owner}: the bilinear filler needs square kernels (4 axes), the blob is {tuple(shape)}",
+                            where=place)
     if p.type in ("xavier", "msra", "positive_unitball") and not shape:
         raise PrototxtError(f"{owner}: the filler {p.type} needs at least one axis", where=place)
