@@ -15,7 +15,7 @@ class Crop(Layer):
     """y[..., p] = x[..., p + offset]
 
     bottom[0]  x (*lead, *in)         the cut axes are those from `axis` on
-    bottom[1]  its sizes on the cut axes are those of y; as many axes as x
+    bottom[1]  its sizes on the cut axes are those of y; at least as many axes as x
     top[0]     y (*lead, *sizes)
 
     Source: Caffe's crop_layer.cpp
@@ -27,7 +27,7 @@ class Crop(Layer):
     def reshape(self, bottom, top):
         p, shape, sizes = self.params, bottom[0].shape, bottom[1].shape
         first = self.axis(p.axis, len(shape))
-        self.require(len(sizes) == len(shape), f"bottom[1] has {len(sizes)} axes, bottom[0] {len(shape)}")
+        self.require(len(sizes) >= len(shape), f"bottom[1] has {len(sizes)} axes, bottom[0] {len(shape)}")
         cut = len(shape) - first
         self.require(len(p.offset) in (0, 1, cut), f"{len(p.offset)} offsets for {cut} cut axes",
                      hint="give offset once, or once for each axis from `axis` on", field="offset")
@@ -36,7 +36,7 @@ class Crop(Layer):
             self.require(start + sizes[axis] <= shape[axis],
                          f"axis {axis}: offset {start} and size {sizes[axis]} reach beyond {shape[axis]} of bottom[0]",
                          hint="reduce the offset, or pad the layer below more", field="offset")
-        top[0].reshape(*shape[:first], *sizes[first:])
+        top[0].reshape(*shape[:first], *sizes[first : len(shape)])
         self.window = (..., *(slice(start, start + n) for start, n in zip(offsets, sizes[first:])))
 
     def forward(self, bottom, top):

@@ -19,7 +19,7 @@ class PoolingParams(FourPads, PlaneWindowParams, message="pooling_param"):
     global_pooling: bool = field(bool, False, doc="the window covers the whole plane")
     round_mode: str = field(str, "CEIL", choices=("CEIL", "FLOOR"), doc="whether a last, partly filled window counts")
     ceil_mode: bool = field(bool, True, doc="true: CEIL, false: FLOOR, where round_mode is not given (a fork's form)")
-    torch_pooling: bool = field(bool, False, doc="has no effect (NVCaffe)")
+    torch_pooling: bool = field(bool, False, doc="true: FLOOR, where round_mode is not given (another fork's form)")
 
 
 def pooled_shape(window: Window, sizes: Axes, *, ceil: bool) -> Axes:
@@ -54,7 +54,7 @@ class Pooling(Layer):
         p = self.params
         self.method = "AVE" if p.pool.startswith("AVE") else p.pool
         self.count_padding = p.pool == "AVE"
-        self.ceil = p.round_mode == "CEIL" if p.has("round_mode") else p.ceil_mode
+        self.ceil = p.round_mode == "CEIL" if p.has("round_mode") else p.ceil_mode and not p.torch_pooling
         self.train = self.phase == Phase.TRAIN
         self.require(len(top) == 1 or self.method == "MAX", f"pool: {p.pool} has one top, here are {len(top)}",
                      hint="only MAX knows the places of its values", field="pool")

@@ -129,6 +129,12 @@ def test_round_mode_goes_before_ceil_mode():
     assert made.forward()[0].shape == (1, 1, 3, 3)
 
 
+@pytest.mark.parametrize("case", [dict(round_mode="FLOOR"), dict(ceil_mode=False), dict(torch_pooling=True)])
+def test_three_fields_round_down(case):
+    made = Rig(Pooling, dict(kernel_size=2, stride=2, **case), [np.zeros((1, 1, 7, 8))])
+    assert made.forward()[0].shape == (1, 1, 3, 4)
+
+
 @pytest.mark.parametrize("case, words", [
     (dict(), "kernel_size is missing"),
     (dict(kernel_size=2, kernel_h=2, kernel_w=2), "kernel_size and kernel_h are both given"),

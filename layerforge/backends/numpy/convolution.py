@@ -22,7 +22,10 @@ FEW_OUTPUTS = 128  # up to here BLAS makes the transpose of a weight gradient up
 
 
 class _Plan:
-    """Sizes of one convolution, how its samples are cut into blocks, and how a block is laid out."""
+    """Sizes of one convolution, how its samples are cut into blocks, and how a block is laid out.
+
+    cuts  what is multiplied at once: ranges of the first spatial axis of y, where one sample alone fills the cache
+    """
 
     def __init__(self, x_shape, outputs, window, group, itemsize=4):
         self.samples, self.channels, self.ins = x_shape[0], x_shape[1], tuple(x_shape[2:])
@@ -32,10 +35,13 @@ class _Plan:
         self.joined = self.p <= FEW_POSITIONS
         self.turn = (*range(1, 2 + axes), 0)  # (B, C, *in) → (C, *in, B)
         self.back = (1 + axes, *range(1 + axes))
-        column = self.channels * window.count * self.p
-        self.batch = max(1, min(self.samples, COLUMN_BYTES // max(1, column * itemsize)))
+        column = max(1, self.channels * window.count * self.p)
+        self.batch = max(1, min(self.samples, COLUMN_BYTES // (column * itemsize)))
+        lines = self.outs[0] if axes else 1
+        step = lines if self.joined or window.pointwise else max(1, COLUMN_BYTES * lines // (column * itemsize))
+        self.cuts = [slice(start, min(start + step, lines)) for start in range(0, lines, step)]
         self.pad_count = self.batch * self.channels * math.prod(self.padded) if window.padded or self.joined else 0
-        self.col_count = 0 if window.pointwise else self.batch * column
+        self.col_count = 0 if window.pointwise else self.batch * column // lines * min(step, lines)
         self.out_count = self.batch * outputs * self.p if self.joined else 0
 
     @property
@@ -63,55 +69,57 @@ class _Block:
 
     def flat(self, array, rows):
         """The columns (rows K) or results (rows O/G) of a block as matrices."""
-        plan = self.plan
-        return array.reshape((plan.group, rows, -1) if plan.joined else (self.size, plan.group, rows, plan.p))
+        lead = (self.plan.group,) if self.plan.joined else (self.size, self.plan.group)
+        return array.reshape(*lead, rows, -1)
 
     def inner(self):
         """The part of the padded block that holds values."""
         spots = tuple(slice(p, p + n) for p, n in zip(self.plan.window.pad, self.plan.ins))
         return self.pad[(..., *spots, slice(None))] if self.plan.joined else self.pad[(..., *spots)]
 
-    def view(self, x):
-        """What each window sees, without copying: (B, C, *kernel, *out), or (C, *kernel, *out, B)."""
-        plan, w, first = self.plan, self.plan.window, 1 if self.plan.joined else 2
-        spatial, last = x.strides[first : first + len(plan.ins)], x.ndim - (1 if plan.joined else 0)
-        within, between = ((s * n for s, n in zip(spatial, steps)) for steps in (w.dilation, w.stride))
-        shape = (*x.shape[:first], *w.kernel, *plan.outs, *x.shape[last:])
-        strides = (*x.strides[:first], *within, *between, *x.strides[last:])
-        return as_strided(x, shape, strides, writeable=False)
-
-    def columns(self, x):
-        """The columns of x (N, C, *in)."""
-        plan, x = self.plan, x[self.part]
+    def load(self, x):
+        """Takes over x[part], padded and turned as the layout wants it."""
+        plan, self.x = self.plan, x[self.part]
         if self.pad is not None:
             if plan.window.padded:
                 self.pad.fill(0)
-            np.copyto(self.inner(), x.transpose(plan.turn) if plan.joined else x)
-            x = self.pad
-        if plan.window.pointwise:
-            return self.flat(x, plan.k)
-        view = self.view(x)
+            np.copyto(self.inner(), self.x.transpose(plan.turn) if plan.joined else self.x)
+            self.x = self.pad
+
+    def columns(self, cut):
+        """The columns of what was loaded, for the outputs of this cut."""
+        plan, w = self.plan, self.plan.window
+        if w.pointwise:
+            return self.flat(self.x, plan.k)
+        x, first = self.x, 1 if plan.joined else 2
+        last = first + len(plan.ins)
+        within, between = ([s * n for s, n in zip(x.strides[first:last], steps)] for steps in (w.dilation, w.stride))
+        shape = (*x.shape[:first], *w.kernel, *plan.outs, *x.shape[last:])
+        strides = (*x.strides[:first], *within, *between, *x.strides[last:])
+        view = as_strided(x, shape, strides, writeable=False)[(slice(None),) * last + (cut,)]
         col = self.col[: view.size].reshape(view.shape)
         np.copyto(col, view)
         return self.flat(col, plan.k)
 
-    def rows(self, y):
-        """y (N, O, *out) as the matrices that go with columns."""
+    def rows(self, y, cut):
+        """y (N, O, *out) as the matrices that go with the columns of this cut; a view of y where samples lie apart."""
         plan, y = self.plan, y[self.part]
         if plan.joined:
             turned = y.transpose(plan.turn)
             y = self.out.reshape(turned.shape)
             np.copyto(y, turned)
+        elif plan.outs:
+            y = y[:, :, cut]
         return self.flat(y, plan.outputs // plan.group)
 
-    def product(self, weights, col, bias, y):
+    def product(self, weights, cut, bias, y):
         """y[part] = weights (G, O/G, K) · columns + bias"""
-        plan = self.plan
+        plan, col = self.plan, self.columns(cut)
         if not plan.joined:
-            y = y[self.part].reshape(self.size, plan.outputs, plan.p)
-            np.matmul(weights, col, out=self.flat(y, plan.outputs // plan.group))
+            out = self.rows(y, cut)
+            np.matmul(weights, col, out=out)
             if bias is not None:
-                y += bias[:, None]
+                out += bias.reshape(plan.group, -1, 1)
             return
         out = self.out.reshape(plan.outputs, -1)
         np.matmul(weights, col, out=self.flat(out, plan.outputs // plan.group))
@@ -119,22 +127,24 @@ class _Block:
             out += bias[:, None]
         np.copyto(y[self.part], out.reshape(plan.outputs, *plan.outs, self.size).transpose(plan.back))
 
-    def scatter(self, col, dx):
-        """dx[part] = the sums of what the columns hold of each place, added up kernel position by kernel position."""
+    def column_room(self, cut):
+        """Where the columns of a cut may be written, as matrices."""
+        lines = math.prod(self.plan.outs[1:]) * (cut.stop - cut.start)
+        return self.flat(self.col[: self.size * self.plan.group * self.plan.k * lines], self.plan.k)
+
+    def scatter(self, col, cut, target):
+        """Adds the columns of a cut to target, kernel position by kernel position."""
         plan, w = self.plan, self.plan.window
-        target = dx[self.part] if self.pad is None else self.pad
-        target.fill(0)
+        outs = (cut.stop - cut.start, *plan.outs[1:]) if plan.outs else ()
         if plan.joined:
-            col, lead, tail = col.reshape(plan.channels, *w.kernel, *plan.outs, self.size), 1, (slice(None),)
+            col, lead, tail = col.reshape(plan.channels, *w.kernel, *outs, self.size), 1, (slice(None),)
         else:
-            col, lead, tail = col.reshape(self.size, plan.channels, *w.kernel, *plan.outs), 2, ()
+            col, lead, tail = col.reshape(self.size, plan.channels, *w.kernel, *outs), 2, ()
+        starts = (cut.start, *(0,) * len(outs))
         for place in itertools.product(*map(range, w.kernel)):
-            spread = zip(place, w.dilation, w.stride, plan.outs)
-            spots = (slice(k * d, k * d + s * (n - 1) + 1, s) for k, d, s, n in spread)
+            begins = [k * d + s * a for k, d, s, a in zip(place, w.dilation, w.stride, starts)]
+            spots = (slice(a, a + s * (n - 1) + 1, s) for a, s, n in zip(begins, w.stride, outs))
             target[(..., *spots, *tail)] += col[(*(slice(None),) * lead, *place)]
-        if self.pad is not None:
-            inner = self.inner()
-            np.copyto(dx[self.part], inner.transpose(plan.back) if plan.joined else inner)
 
 
 class NumpyConvolutionOps(ConvolutionOps):
@@ -149,7 +159,9 @@ class NumpyConvolutionOps(ConvolutionOps):
         plan = _Plan(x.shape, w.shape[0], window, group)
         weights = w.reshape(group, -1, plan.k)
         for block in plan.blocks(scratch):
-            block.product(weights, block.columns(x), bias, out)
+            block.load(x)
+            for cut in plan.cuts:
+                block.product(weights, cut, bias, out)
 
     def conv_data_gradient(self, dy, w, window, *, group=1, out, scratch):
         if _turns(window, out.shape[1], w.shape[0]):
@@ -162,27 +174,31 @@ class NumpyConvolutionOps(ConvolutionOps):
         weights = w.reshape(group, -1, plan.k).swapaxes(1, 2)  # (G, K, O/G)
         multiply = np.multiply if plan.outputs == group else np.matmul  # a sum over one channel is none
         for block in plan.blocks(scratch):
-            if not window.pointwise:
-                store = block.col[: block.size * plan.group * plan.k * plan.p]
+            target = out[block.part] if block.pad is None else block.pad
+            if window.pointwise:
+                multiply(weights, block.rows(dy, plan.cuts[0]), out=block.flat(target, plan.k))
             else:
-                store = block.pad if plan.joined else out[block.part]
-            col = block.flat(store, plan.k)
-            multiply(weights, block.rows(dy), out=col)
-            if not window.pointwise:
-                block.scatter(col, out)
-            elif plan.joined:
-                np.copyto(out[block.part], block.pad.transpose(plan.back))
+                target.fill(0)
+                for cut in plan.cuts:
+                    col = block.column_room(cut)
+                    multiply(weights, block.rows(dy, cut), out=col)
+                    block.scatter(col, cut, target)
+            if block.pad is not None:
+                inner = block.inner()
+                np.copyto(out[block.part], inner.transpose(plan.back) if plan.joined else inner)
 
     def conv_weight_gradient(self, x, dy, window, *, group=1, acc, scratch):
         plan = _Plan(x.shape, dy.shape[1], window, group)
         total = acc.reshape(group, -1, plan.k)
         for block in plan.blocks(scratch):
-            rows, col = block.rows(dy), block.columns(x)
-            if plan.outputs <= FEW_OUTPUTS * group:
-                product = np.matmul(col, rows.swapaxes(-1, -2)).swapaxes(-1, -2)
-            else:
-                product = np.matmul(rows, col.swapaxes(-1, -2))
-            total += product if plan.joined else product.sum(axis=0)
+            block.load(x)
+            for cut in plan.cuts:
+                rows, col = block.rows(dy, cut), block.columns(cut)
+                if plan.outputs <= FEW_OUTPUTS * group:
+                    product = np.matmul(col, rows.swapaxes(-1, -2)).swapaxes(-1, -2)
+                else:
+                    product = np.matmul(rows, col.swapaxes(-1, -2))
+                total += product if plan.joined else product.sum(axis=0)
 
     def im2col(self, x, window, *, out):
         outs = window.out_shape(x.shape[2:])

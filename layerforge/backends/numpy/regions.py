@@ -6,12 +6,24 @@ from layerforge.backends.ops.regions import RegionOps
 
 
 def _bins(first, last, count, size, dtype):
-    """Start and end of every bin of one axis of one region."""
+    """The places of every bin of one axis of a region, (count, longest), the last one repeated; which bins are empty."""
     step = dtype.type(max(last - first + 1, 1)) / dtype.type(count)
     at = np.arange(count + 1, dtype=dtype)
-    start = np.floor(at[:-1] * step).astype(int) + first
-    end = np.ceil(at[1:] * step).astype(int) + first
-    return list(zip(np.clip(start, 0, size), np.clip(end, 0, size)))
+    start = np.clip(np.floor(at[:-1] * step).astype(int) + first, 0, size)
+    end = np.clip(np.ceil(at[1:] * step).astype(int) + first, 0, size)
+    longest = max(1, int((end - start).max()))
+    places = np.minimum(start[:, None] + np.arange(longest), np.maximum(end - 1, 0)[:, None])
+    return np.minimum(places, size - 1), start >= end
+
+
+def _first_largest(values, axis):
+    """The maximum along an axis, and where it comes first: (maximum, place)."""
+    best, length = values.max(axis=axis), values.shape[axis]
+    code = np.zeros(best.shape, np.uint8 if length < 256 else np.int32)
+    for k in range(length):
+        hit = np.take(values, k, axis=axis) == best
+        np.maximum(code, hit.view(np.uint8) * code.dtype.type(length - k), out=code)
+    return best, np.minimum(length - code.astype(int), length - 1)
 
 
 class NumpyRegionOps(RegionOps):
@@ -19,28 +31,25 @@ class NumpyRegionOps(RegionOps):
         (height, width), (down, across) = x.shape[2:], out.shape[2:]
         scaled = regions[:, 1:] * x.dtype.type(scale)
         corners = np.trunc(scaled + np.copysign(0.5, scaled)).astype(int)
+        planes = np.ascontiguousarray(x.transpose(0, 2, 3, 1))  # (N, H, W, C): channels go along together
         for r, (left, top, right, bottom) in enumerate(corners):
-            rows = _bins(top, bottom, down, height, x.dtype)
-            columns = _bins(left, right, across, width, x.dtype)
-            self._pool_region(x[batch[r]], rows, columns, out[r], index[r])
+            rows, no_rows = _bins(top, bottom, down, height, x.dtype)
+            columns, no_columns = _bins(left, right, across, width, x.dtype)
+            value, place = self._pool_region(planes[batch[r]], rows, columns)
+            none = no_rows[:, None] | no_columns
+            value[none], place[none] = 0, -1
+            out[r], index[r] = value.transpose(2, 0, 1), place.transpose(2, 0, 1)
 
     @staticmethod
-    def _pool_region(plane, rows, columns, out, index):
-        """Row by row within each column of bins, then over the rows of each bin; plane (C, H, W)."""
-        width = plane.shape[2]
-        out.fill(0)
-        index.fill(-1)
-        for j, (left, right) in enumerate(columns):
-            if left >= right:
-                continue
-            seen = plane[:, :, left:right]
-            column = seen.argmax(axis=2)  # (C, H), the first of equals
-            value = np.take_along_axis(seen, column[:, :, None], axis=2)[:, :, 0]
-            for i, (top, bottom) in enumerate(rows):
-                if top < bottom:
-                    row = value[:, top:bottom].argmax(axis=1)[:, None] + top  # (C, 1)
-                    out[:, i, j] = np.take_along_axis(value, row, axis=1)[:, 0]
-                    index[:, i, j] = (row * width + np.take_along_axis(column, row, axis=1) + left)[:, 0]
+    def _pool_region(plane, rows, columns):
+        """Along the rows of the region, then down: (largest values, their places), each (bins down, bins across, C)."""
+        first = rows.min()
+        strip = plane[first : rows.max() + 1]  # (h, W, C)
+        across, column = _first_largest(strip[:, columns], axis=2)  # (h, J, C)
+        value, row = _first_largest(across[rows - first], axis=1)  # (I, J, C)
+        bins, channels = np.arange(len(columns))[:, None], np.arange(plane.shape[2])
+        row = rows[np.arange(len(rows))[:, None, None], row]
+        return value, row * plane.shape[1] + columns[bins, column[row - first, bins, channels]]
 
     def roi_pool_gradient(self, dy, batch, index, *, out):
         channels, plane = out.shape[1], out.shape[2] * out.shape[3]

@@ -66,11 +66,11 @@ def make(name, dtype=np.float64):
     return x.astype(dtype), w.astype(dtype), dy.astype(dtype), group, window, scratch
 
 
-@pytest.fixture(params=["few positions", "many positions", "blocks of one sample"])
+@pytest.fixture(params=["few positions", "few positions, one sample", "many positions", "many positions, one line"])
 def layout(request, monkeypatch):
-    """Both layouts of the columns, and several blocks."""
-    monkeypatch.setattr(implementation, "FEW_POSITIONS", 0 if request.param == "many positions" else 512)
-    if request.param == "blocks of one sample":
+    """Both layouts of the columns, whole and in the smallest pieces."""
+    monkeypatch.setattr(implementation, "FEW_POSITIONS", 512 if "few" in request.param else 0)
+    if "one" in request.param:
         monkeypatch.setattr(implementation, "COLUMN_BYTES", 1)
 
 
