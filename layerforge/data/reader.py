@@ -78,8 +78,9 @@ class LmdbReader(IteratorReader):
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._environment = _open_lmdb(path)
-        self._transaction = self._environment.begin()
+        with _lock:
+            self._environment = _open_lmdb(path)
+            self._transaction = self._environment.begin(self)
         super().__init__()
 
     def records(self, after: bytes | None) -> Iterator[Record]:
@@ -98,7 +99,7 @@ class LmdbReader(IteratorReader):
     def close(self) -> None:
         self._records = iter(())
         self._transaction.abort()
-        del self._environment  # LMDB can be opened elsewhere in the process once no reader holds it
+        self._environment.end(self)
 
 
 class _Lmdb:
@@ -112,6 +113,8 @@ class _Lmdb:
         except (lmdb.Error, MemoryError) as error:
             raise DataError(f"{path} is no LMDB database that this machine can read: {error}",
                             hint="a database depends on word size and byte order; build it again here") from None
+        self._readers: weakref.WeakSet[LmdbReader] = weakref.WeakSet()
+        self.closed = False
         self._check_size(path)
 
     def _check_size(self, path: str) -> None:
@@ -123,11 +126,21 @@ class _Lmdb:
             raise DataError(f"{path}: the database is cut off: {os.path.getsize(file)} bytes of {expected}",
                             hint="copy or build the database again")
 
-    def begin(self) -> Any:
+    def begin(self, reader: LmdbReader) -> Any:
+        """A transaction of one more reader."""
+        self._readers.add(reader)
         return self.environment.begin()
 
+    def end(self, reader: LmdbReader) -> None:
+        """Lets go with the last reader, so that a script can open the database itself."""
+        with _lock:
+            self._readers.discard(reader)
+            if not self._readers:
+                self.environment.close()
+                self.closed = True
 
-_lock = threading.Lock()
+
+_lock = threading.RLock()  # a collected reader may be closed while another one is opened
 _opened: weakref.WeakValueDictionary[tuple[int, int], _Lmdb] = weakref.WeakValueDictionary()
 
 
@@ -137,11 +150,10 @@ def _open_lmdb(path: str) -> _Lmdb:
         raise DataError(f"{path} is no LMDB database: it has no data.mdb",
                         hint="is it a LevelDB? then write backend: LEVELDB")
     status = os.stat(file)
-    with _lock:
-        found = _opened.get((status.st_dev, status.st_ino))
-        if found is None:
-            found = _opened[status.st_dev, status.st_ino] = _Lmdb(path)
-        return found
+    found = _opened.get((status.st_dev, status.st_ino))
+    if found is None or found.closed:
+        found = _opened[status.st_dev, status.st_ino] = _Lmdb(path)
+    return found
 
 
 class LevelDbReader(IteratorReader):
