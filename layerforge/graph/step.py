@@ -42,7 +42,7 @@ class LayerStep:
     def __init__(
         self, index: int, layer: Layer, bottoms: Sequence[Blob], tops: Sequence[Blob], propagate_down: Sequence[bool] = ()
     ) -> None:
-        self.layers = (index,)
+        self.layers: tuple[int, ...] = (index,)
         self.layer = layer
         self.representation = layer.backend.representation if layer.arrays == "device" else HOST
         self.bottoms = [View(blob, self.representation) for blob in bottoms]

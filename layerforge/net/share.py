@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from layerforge.core.blob import Blob
 from layerforge.core.errors import NetError
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ def share_parameters_with(net: Net, other: Net) -> None:
     Raises NetError with all layers whose shapes or counts differ.
     """
     theirs = {name: layer for name, layer in zip(other.layer_names, other.layers) if layer.blobs}
-    wrong = []
-    pairs = []
+    wrong: list[str] = []
+    pairs: list[tuple[Blob, Blob]] = []
     for name, layer in zip(net.layer_names, net.layers):
         if not layer.blobs or name not in theirs:
             continue

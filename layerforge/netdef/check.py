@@ -36,7 +36,7 @@ def _unknown_bottom(definition: NetDef, index: int, i: int, made_by: dict[str, L
     layer = definition.layers[index]
     bottom = layer.bottoms[i]
     where = layer.place(f"bottom[{i}]")
-    later = next((l for l in definition.layers[index:] if bottom in l.tops), None)
+    later = next((below for below in definition.layers[index:] if bottom in below.tops), None)
     if later is layer:
         return NetError(f"{layer}: bottom {bottom!r} is its own top, and nothing above makes it", where=where)
     if later is not None:
