@@ -72,7 +72,7 @@ class Function:
     def __init__(self, type_name: str, inputs: tuple[Any, ...], params: dict[str, Any]) -> None:
         for index, given in enumerate(inputs):
             if not isinstance(given, Top):
-                raise TypeError(f"{type_name}: input {index} must be the output of a layer, got {type(given).__name__}")
+                raise TypeError(f"{type_name} input {index} is not a Top (type is {type(given)})")
         self.type_name, self.inputs, self.params = type_name, inputs, dict(params)
         self.ntop: int = self.params.pop("ntop", 1)
         self.in_place: bool = self.params.pop("in_place", False)
