@@ -41,7 +41,9 @@ class Compare:
         error = np.abs(got - want)
         slack = self.rtol * np.abs(want) + self.atol * max(np.abs(want).max(), 0.01) + self.absatol - error
         worst = slack.argmin()
-        assert slack[worst] >= 0, f"{what}: {(slack < 0).sum()} of {want.size} values off, {got[worst]:.7g} where {want[worst]:.7g} is right"
+        assert slack[worst] >= 0, (
+            f"{what}: {(slack < 0).sum()} of {want.size} values off, {got[worst]:.7g} where {want[worst]:.7g} is right"
+        )
         if self.meantol is not None:
             assert error.mean() <= self.meantol, f"{what}: mean error {error.mean():.4g}"
 
@@ -54,7 +56,7 @@ def load(path):
 
 def part(case, prefix):
     """The entries with this prefix, by the rest of their key."""
-    return {key[len(prefix):]: value for key, value in case.items() if key.startswith(prefix)}
+    return {key[len(prefix) :]: value for key, value in case.items() if key.startswith(prefix)}
 
 
 def write(name, text):
@@ -119,7 +121,9 @@ def layer_case(case, compare, text=None):
         if f"meta.{what}" in case:
             assert getattr(net, what) == [str(name) for name in case[f"meta.{what}"]]
     if "meta.blobs" in case:
-        assert [name for name in net.blobs if "_split_" not in name] == [str(n) for n in case["meta.blobs"] if "_split_" not in str(n)]
+        assert [name for name in net.blobs if "_split_" not in name] == [
+            str(n) for n in case["meta.blobs"] if "_split_" not in str(n)
+        ]
 
 
 def backward_case(net, case, compare):
@@ -255,7 +259,9 @@ def fillers_case(case, compare):
         w = np.asarray(parameter(net, key).data, np.float64)
         compare.count += 1
         assert abs(w.mean() - mean) <= 0.03 * std and abs(w.std() - std) <= 0.03 * std, key
-        assert not bounded or (abs(w.min() - low) <= 0.03 * (high - low) and abs(w.max() - high) <= 0.03 * (high - low)), key
+        assert not bounded or (
+            abs(w.min() - low) <= 0.03 * (high - low) and abs(w.max() - high) <= 0.03 * (high - low)
+        ), key
         assert abs((w == 0).mean() - zeros) <= 0.01, key
     for key in case["unitball"]:
         w = parameter(net, str(key)).data
@@ -326,11 +332,21 @@ def io_case(case, compare):
     compare("preprocess", transformer.preprocess("data", case["img"]), case["preprocess"])
     compare("deprocess", transformer.deprocess("data", case["preprocess"]), case["deprocess"])
     if "oversample" in case:
-        compare("oversample", caffe.io.oversample([case["img"]], tuple(int(n) for n in case["crop"])), case["oversample"])
+        compare(
+            "oversample", caffe.io.oversample([case["img"]], tuple(int(n) for n in case["crop"])), case["oversample"]
+        )
 
 
 KINDS = {
-    "layer": layer_case, "batches": batches_case, "weights": weights_case, "solver": solver_case, "resume": resume_case,
-    "python": python_case, "hdf5out": hdf5out_case, "fillers": fillers_case, "dropout": dropout_case, "augment": augment_case,
+    "layer": layer_case,
+    "batches": batches_case,
+    "weights": weights_case,
+    "solver": solver_case,
+    "resume": resume_case,
+    "python": python_case,
+    "hdf5out": hdf5out_case,
+    "fillers": fillers_case,
+    "dropout": dropout_case,
+    "augment": augment_case,
     "io": io_case,
 }

@@ -1,7 +1,6 @@
 """Every recorded case under tests/golden agrees. A folder gets its cases by having their files in it."""
 
 import pytest
-
 from golden_cases import GOLDEN, run_case
 
 CASES = sorted(path for path in GOLDEN.rglob("*.npz"))

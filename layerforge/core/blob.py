@@ -41,7 +41,9 @@ class Blob:
             raise LayerError(f"blob {self.name!r} cannot have the shape {shape}", hint="no axis may be negative")
         count = math.prod(shape)
         if count > MAX_COUNT:
-            raise LayerError(f"blob {self.name!r} of shape {shape} has {count} values, at most {MAX_COUNT} are possible")
+            raise LayerError(
+                f"blob {self.name!r} of shape {shape} has {count} values, at most {MAX_COUNT} are possible"
+            )
         self.shape = shape
         self.data.resize(count)
         self.diff.resize(count)

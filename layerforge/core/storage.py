@@ -1,8 +1,8 @@
 """Storage: the memory of one value, in one or several representations that agree.
 
-A representation is a kind of memory and layout: the host's plain array, a device's, an engine's blocked format. Each copy
-carries the version it holds; the newest version is the value, and reading another copy converts it first. Conversion
-happens here and nowhere else. Nothing is allocated before the first read or claim.
+A representation is a kind of memory and layout: the host's plain array, a device's, an engine's blocked format.
+Each copy carries the version it holds; the newest version is the value, and reading another copy converts it first.
+Conversion happens here and nowhere else. Nothing is allocated before the first read or claim.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ Array = Any  # the array type of a representation: numpy.ndarray, cupy.ndarray, 
 class Representation(Protocol):
     """A kind of memory. Compared by identity: make one per backend, or one per layout.
 
-    plain   the values stand in C order without gaps, so an array that is too long may be cut; an engine's layout belongs to one
-            shape, and may have padding
-    convert optional: `convert(other, source, target) -> bool` takes over another representation's array without the host between
+    plain   the values stand in C order without gaps, so an array that is too long may be cut; an engine's layout
+            belongs to one shape, and may have padding
+    convert optional: `convert(other, source, target) -> bool` takes over another representation's array, without the
+            host between
     """
 
     name: str
@@ -60,13 +61,15 @@ class Storage:
 
     initial  makes the first value (a flat host array) when it is first read; None: zeros
     version  rises with every write; what is derived from the value may be cached under it
-    home     the representation it is kept in between passes, chosen by the plan (parameters, their gradients and history)
+    home     the representation it is kept in between passes: parameters, their gradients and history; the plan's choice
     cleared  it was set to zero, and nothing was written since: a writer that would add may overwrite
     """
 
     __slots__ = ("count", "dtype", "version", "initial", "home", "cleared", "_copies")
 
-    def __init__(self, count: int = 0, dtype: Any = np.float32, initial: Callable[[], np.ndarray] | None = None) -> None:
+    def __init__(
+        self, count: int = 0, dtype: Any = np.float32, initial: Callable[[], np.ndarray] | None = None
+    ) -> None:
         self.count, self.dtype, self.initial = count, np.dtype(dtype), initial
         self.version = 0
         self.home: Representation = HOST

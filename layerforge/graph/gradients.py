@@ -24,7 +24,7 @@ class Gradients:
 
 
 def plan_gradients(graph: Graph, layers: Sequence[Layer], force_backward: bool = False) -> Gradients:
-    """A bottom gets a gradient if something below it learns and a loss lies above it, unless propagate_down says otherwise.
+    """A bottom gets a gradient if something below it learns and a loss lies above it; propagate_down has the last word.
 
     force_backward  every bottom that can have a gradient gets one, and every parameter
     """

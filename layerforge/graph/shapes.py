@@ -44,8 +44,13 @@ def infer_shapes(graph: Graph, phase: Phase, *, backend: Any, rng: Random, dtype
         stream = name if seen[name] == 1 else f"{name}#{seen[name]}"  # names may repeat, draws may not
         try:
             layer = node.layer_class(
-                node.definition, backend=backend, rng=rng.child(stream), phase=node.definition.phase or phase, dtype=dtype,
-                workspace=workspace, folder=folder,
+                node.definition,
+                backend=backend,
+                rng=rng.child(stream),
+                phase=node.definition.phase or phase,
+                dtype=dtype,
+                workspace=workspace,
+                folder=folder,
             )
             step = LayerStep(index, layer, [blobs[i] for i in node.bottoms], [blobs[i] for i in node.tops])
             step.setup()

@@ -32,16 +32,18 @@ class Learnable:
 def share_parameters(graph: Graph, layers: Sequence[Layer]) -> tuple[Learnable, ...]:
     """Makes sharers use their owner's storage; returns every parameter once, in order of first use.
 
-    Raises NetError when shapes (STRICT) or counts (PERMISSIVE) differ, multipliers contradict, or a layer has more `param`
-    entries than parameters.
+    Raises NetError when shapes (STRICT) or counts (PERMISSIVE) differ, multipliers contradict, or a layer has more
+    `param` entries than parameters.
     """
     found: list[Learnable] = []
     owner_of: dict[str, int] = {}
     for index, (node, layer) in enumerate(zip(graph.nodes, layers)):
         specs = node.definition.param
         if len(specs) > len(layer.blobs):
-            raise NetError(f"{node.definition}: has {len(specs)} param entries for {len(layer.blobs)} parameters",
-                           where=specs[len(layer.blobs)].where or node.definition.where)
+            raise NetError(
+                f"{node.definition}: has {len(specs)} param entries for {len(layer.blobs)} parameters",
+                where=specs[len(layer.blobs)].where or node.definition.where,
+            )
         for k, view in enumerate(layer.blobs):
             spec = specs[k] if k < len(specs) else ParamSpec()
             if spec.name and spec.name in owner_of:
@@ -62,12 +64,19 @@ def _or_one(value: float | None) -> float:
 def _share(owner: Learnable, blob: Blob, spec: ParamSpec, sharer: str) -> Learnable:
     permissive = spec.share_mode == "PERMISSIVE"
     if blob.count != owner.blob.count or (not permissive and blob.shape != owner.blob.shape):
-        raise NetError(f"{sharer}: parameter {spec.name!r} has the shape {blob.shape}, its owner {owner.name} has {owner.blob.shape}",
-                       where=spec.where, hint=None if permissive else "share_mode: PERMISSIVE compares only the counts")
+        raise NetError(
+            f"{sharer}: parameter {spec.name!r} has the shape {blob.shape}, "
+            f"its owner {owner.name} has {owner.blob.shape}",
+            where=spec.where,
+            hint=None if permissive else "share_mode: PERMISSIVE compares only the counts",
+        )
     for what in ("lr_mult", "decay_mult"):
         mine, theirs = getattr(spec, what), getattr(owner.said, what)
         if mine is not None and theirs is not None and mine != theirs:
-            raise NetError(f"{sharer}: parameter {spec.name!r} has {what} {mine:g}, its owner {owner.name} says {theirs:g}", where=spec.where)
+            raise NetError(
+                f"{sharer}: parameter {spec.name!r} has {what} {mine:g}, its owner {owner.name} says {theirs:g}",
+                where=spec.where,
+            )
         if mine is not None:
             owner = replace(owner, **{what: mine}, said=replace(owner.said, **{what: mine}))
     blob.share_data(owner.blob)

@@ -81,7 +81,13 @@ def _check_counts(layer: LayerDef, cls: type[Layer]) -> None:
             least = 0
         if have < least or (most is not None and have > most):
             want = f"exactly {least}" if least == most else f"at least {least}" if have < least else f"at most {most}"
-            raise NetError(f"{layer}: has {have} {what}s, needs {want}", where=layer.place(f"{what}[0]"),
-                           hint=f"`layerforge layers {layer.type}` says what each {what} is")
+            raise NetError(
+                f"{layer}: has {have} {what}s, needs {want}",
+                where=layer.place(f"{what}[0]"),
+                hint=f"`layerforge layers {layer.type}` says what each {what} is",
+            )
     if cls.paired and len(layer.bottoms) != len(layer.tops):
-        raise NetError(f"{layer}: has {len(layer.bottoms)} bottoms and {len(layer.tops)} tops, needs as many tops as bottoms", where=layer.where)
+        raise NetError(
+            f"{layer}: has {len(layer.bottoms)} bottoms and {len(layer.tops)} tops, needs as many tops as bottoms",
+            where=layer.where,
+        )

@@ -25,10 +25,17 @@ def built_in() -> Mapping[str, type[Layer]]:
     for info in pkgutil.iter_modules(folder.__path__):
         module = importlib.import_module(f"{folder.__name__}.{info.name}")
         for member in vars(module).values():
-            if isinstance(member, type) and issubclass(member, Layer) and member.type and member.__module__ == module.__name__:
+            if (
+                isinstance(member, type)
+                and issubclass(member, Layer)
+                and member.type
+                and member.__module__ == module.__name__
+            ):
                 for name in (member.type, *member.aliases):
                     if name in found:
-                        raise NetError(f"two classes claim the layer type {name!r}: {found[name].__module__} and {module.__name__}")
+                        raise NetError(
+                            f"two classes claim the layer type {name!r}: {found[name].__module__} and {module.__name__}"
+                        )
                     found[name] = member
     return found
 
@@ -71,9 +78,14 @@ def layer_class(definition: LayerDef) -> type[Layer]:
     if definition.type not in types:
         fork = KNOWN_FROM_FORKS.get(definition.type)
         if fork:
-            raise NetError(f"{definition}: the type is known from {fork}, not implemented", where=definition.place("type"))
-        raise NetError(f"{definition}: there is no layer type {definition.type!r}", where=definition.place("type"),
-                       hint=did_you_mean(definition.type, types) or "`layerforge layers` lists the types")
+            raise NetError(
+                f"{definition}: the type is known from {fork}, not implemented", where=definition.place("type")
+            )
+        raise NetError(
+            f"{definition}: there is no layer type {definition.type!r}",
+            where=definition.place("type"),
+            hint=did_you_mean(definition.type, types) or "`layerforge layers` lists the types",
+        )
     return types[definition.type]
 
 
@@ -83,8 +95,18 @@ KNOWN_FROM_FORKS: dict[str, str] = {
     **dict.fromkeys(("Reorg", "Mish", "RegionLoss", "YoloDetectionOutput"), "the YOLO ports"),
     **dict.fromkeys(("Correlation", "Resample", "FlowWarp", "L1Loss", "ChannelNorm"), "FlowNet2"),
     **dict.fromkeys(("CenterLoss", "FocalLoss", "MarginInnerProduct", "NormalizeL2"), "the face recognition forks"),
-    "SegAccuracy": "PSPNet", "Permute": "SSD", "Normalize": "SSD", "SmoothL1Loss": "Fast R-CNN", "ROIPooling": "Fast R-CNN",
-    "DepthwiseConvolution": "MobileNet", "ConvolutionDepthwise": "MobileNet", "ReLU6": "MobileNet",
-    "ShuffleChannel": "ShuffleNet", "Axpy": "SENet", "Interp": "PSPNet", "BN": "PSPNet", "Upsample": "SegNet",
+    "SegAccuracy": "PSPNet",
+    "Permute": "SSD",
+    "Normalize": "SSD",
+    "SmoothL1Loss": "Fast R-CNN",
+    "ROIPooling": "Fast R-CNN",
+    "DepthwiseConvolution": "MobileNet",
+    "ConvolutionDepthwise": "MobileNet",
+    "ReLU6": "MobileNet",
+    "ShuffleChannel": "ShuffleNet",
+    "Axpy": "SENet",
+    "Interp": "PSPNet",
+    "BN": "PSPNet",
+    "Upsample": "SegNet",
 }
 """Types of popular forks; the name is refused as known but missing until a class claims it."""

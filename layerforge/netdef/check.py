@@ -9,8 +9,8 @@ from layerforge.netdef.types import LayerDef, NetDef
 def check(definition: NetDef) -> NetDef:
     """Returns the definition if it is sound.
 
-    Raises NetError: an unknown bottom (with the nearest name, or the layer below that makes it), a blob with two sources, a
-    blob twice in one layer's tops, more loss weights or propagate_down entries than there are blobs.
+    Raises NetError: an unknown bottom (with the nearest name, or the layer below that makes it), a blob with two sources,
+    a blob twice in one layer's tops, more loss weights or propagate_down entries than there are blobs.
     """
     made_by: dict[str, LayerDef] = {}
     for index, layer in enumerate(definition.layers):
@@ -20,15 +20,23 @@ def check(definition: NetDef) -> NetDef:
         for i, top in enumerate(layer.tops):
             in_place = i < len(layer.bottoms) and layer.bottoms[i] == top
             if top in made_by and not in_place:
-                raise NetError(f"{layer}: top {top!r} is made by {made_by[top]} already", where=layer.place(f"top[{i}]"),
-                               hint="rename one of them; an in-place layer names the blob as bottom and top at the same position")
+                raise NetError(
+                    f"{layer}: top {top!r} is made by {made_by[top]} already",
+                    where=layer.place(f"top[{i}]"),
+                    hint="rename one of them; an in-place layer names the blob as bottom and top at the same position",
+                )
             made_by[top] = layer
-        for what, count, blobs in (("loss_weight", len(layer.loss_weight), len(layer.tops)),
-                                   ("propagate_down", len(layer.propagate_down), len(layer.bottoms))):
+        for what, count, blobs in (
+            ("loss_weight", len(layer.loss_weight), len(layer.tops)),
+            ("propagate_down", len(layer.propagate_down), len(layer.bottoms)),
+        ):
             if count > blobs or (count != blobs and what == "propagate_down" and count):
                 kind = "tops" if what == "loss_weight" else "bottoms"
-                raise NetError(f"{layer}: {count} values of {what} for {blobs} {kind}", where=layer.place(f"{what}[0]"),
-                               hint="give one value per blob")
+                raise NetError(
+                    f"{layer}: {count} values of {what} for {blobs} {kind}",
+                    where=layer.place(f"{what}[0]"),
+                    hint="give one value per blob",
+                )
     return definition
 
 
@@ -40,7 +48,13 @@ def _unknown_bottom(definition: NetDef, index: int, i: int, made_by: dict[str, L
     if later is layer:
         return NetError(f"{layer}: bottom {bottom!r} is its own top, and nothing above makes it", where=where)
     if later is not None:
-        return NetError(f"{layer}: bottom {bottom!r} is made only later, by {later} ({later.where})", where=where,
-                        hint="put the layers in the order of the data; a cycle is not possible, see RNN and LSTM for recurrence")
-    return NetError(f"{layer}: bottom {bottom!r} is made by no layer of this net ({definition.state.phase.name} phase)", where=where,
-                    hint=did_you_mean(bottom, made_by) or "is the layer that makes it excluded in this phase?")
+        return NetError(
+            f"{layer}: bottom {bottom!r} is made only later, by {later} ({later.where})",
+            where=where,
+            hint="put the layers in the order of the data; a cycle is not possible, see RNN and LSTM for recurrence",
+        )
+    return NetError(
+        f"{layer}: bottom {bottom!r} is made by no layer of this net ({definition.state.phase.name} phase)",
+        where=where,
+        hint=did_you_mean(bottom, made_by) or "is the layer that makes it excluded in this phase?",
+    )

@@ -7,7 +7,7 @@
 
     class SoftmaxWithLossParams(Params, message="softmax_param"):
         axis: int = field(int, 1, doc="the axis of the classes")
-        loss: LossParams = field(LossParams, LossParams(), beside=True, doc="...")   # from loss_param, beside softmax_param
+        loss: LossParams = field(LossParams, LossParams(), beside=True, doc="...")  # from loss_param
 
 A subclass is a frozen dataclass of keyword fields. `from_fields` builds it from what the text says and checks every
 value. A field whose name is a keyword of Python has an underscore behind it in the class: `lambda_`.
@@ -156,7 +156,11 @@ class Params:
         for name, given in fields.items():
             if name not in specs or specs[name].beside:
                 hint = did_you_mean(name, specs)
-                raise PrototxtError(f"{owner}: {cls.message or cls.__name__} has no field {name!r}", where=given.where or where, hint=hint)
+                raise PrototxtError(
+                    f"{owner}: {cls.message or cls.__name__} has no field {name!r}",
+                    where=given.where or where,
+                    hint=hint,
+                )
             values[name] = _value(specs[name], name, given, owner, where)
             places[name] = given.where
         for name, spec in specs.items():
@@ -172,7 +176,11 @@ class Params:
     def has(self, name: str) -> bool:
         """Whether the text sets this field (an instance made in code counts what differs from the default)."""
         places: Mapping[str, Where | None] | None = getattr(self, "_places", None)
-        return name in places if places is not None else getattr(self, _attribute(name)) != type(self).specs()[name].default
+        return (
+            name in places
+            if places is not None
+            else getattr(self, _attribute(name)) != type(self).specs()[name].default
+        )
 
     def where(self, name: str = "") -> Where | None:
         """Where the field stands, else where its message starts."""
@@ -194,7 +202,9 @@ def _value(spec: Spec, name: str, given: Field, owner: str, where: Where | None)
     if not spec.repeated:
         if isinstance(given.value, tuple):
             if len(given.value) != 1:
-                raise PrototxtError(f"{owner}: {name} is given {len(given.value)} times, it holds one value", where=place)
+                raise PrototxtError(
+                    f"{owner}: {name} is given {len(given.value)} times, it holds one value", where=place
+                )
             given = given.value[0]
         return _one(spec, name, given, owner, place)
     several = given.value if isinstance(given.value, tuple) else (given,)

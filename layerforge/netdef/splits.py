@@ -11,8 +11,9 @@ Source = tuple[int, int]  # (layer index, top index)
 
 
 def insert_splits(definition: NetDef) -> NetDef:
-    """Puts a Split layer `<blob>_<layer>_<top>_split` behind every top that is read more than once; its tops are that name
-    with `_0`, `_1`, … in the order of the readers. A top with a loss weight counts as read, and the weight moves to copy 0.
+    """Puts a Split layer `<blob>_<layer>_<top>_split` behind every top that is read more than once; its tops are that
+    name with `_0`, `_1`, … in the order of the readers. A top with a loss weight counts as read, and the weight moves to
+    copy 0.
 
     The definition must have passed `check`. Source: the naming rules of Caffe's insert_splits.cpp.
     """
@@ -63,6 +64,11 @@ def _sources(definition: NetDef) -> tuple[dict[tuple[int, int], Source], dict[So
 def _split_layer(definition: NetDef, source: Source, count: int, weight: float) -> LayerDef:
     layer, name = definition.layers[source[0]], split_name(definition, source)
     return LayerDef(
-        name, "Split", (layer.tops[source[1]],), tuple(f"{name}_{k}" for k in range(count)), phase=layer.phase, where=layer.where,
+        name,
+        "Split",
+        (layer.tops[source[1]],),
+        tuple(f"{name}_{k}" for k in range(count)),
+        phase=layer.phase,
+        where=layer.where,
         loss_weight=(weight,) + (0.0,) * (count - 1) if weight else (),
     )

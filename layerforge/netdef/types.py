@@ -125,7 +125,8 @@ class NetDef:
 class SolverDef:
     """A solver as the text says it: every set field of SolverParameter.
 
-    fields  scalars and messages as Field; `net_param`, `train_net_param` hold a NetDef, `test_net_param` a tuple of Fields with NetDefs
+    fields  scalars and messages as Field; `net_param`, `train_net_param` hold a NetDef, `test_net_param` a tuple of
+            Fields with NetDefs
     file    the text's path
     """
 

@@ -16,9 +16,17 @@ from layerforge.testing.harness import Rig
 
 
 def check_gradient(
-    layer: type[Layer], case: Mapping[str, Any] | None, inputs: Sequence[np.ndarray], *,
-    parameters: Sequence[np.ndarray] | None = None, points: int = 24, step: float = 1e-5, tolerance: float = 1e-5, seed: int = 0,
-    check_bottoms: Sequence[int] | None = None, **rig: Any,
+    layer: type[Layer],
+    case: Mapping[str, Any] | None,
+    inputs: Sequence[np.ndarray],
+    *,
+    parameters: Sequence[np.ndarray] | None = None,
+    points: int = 24,
+    step: float = 1e-5,
+    tolerance: float = 1e-5,
+    seed: int = 0,
+    check_bottoms: Sequence[int] | None = None,
+    **rig: Any,
 ) -> None:
     """Checks the gradients of every bottom and parameter at up to `points` random places each.
 
@@ -67,7 +75,8 @@ def check_gradient(
             flat[k] = start
             numeric, got = (high - low) / (2 * step), analytic.reshape(-1)[k]
             assert abs(got - numeric) <= tolerance * max(scale, abs(numeric), 1.0), (
-                f"{layer.type} {dict(case or {})}: {what}[{np.unravel_index(k, values.shape)}]: backward gives {got:.8g}, differences give {numeric:.8g}"
+                f"{layer.type} {dict(case or {})}: {what}[{np.unravel_index(k, values.shape)}]: "
+                f"backward gives {got:.8g}, differences give {numeric:.8g}"
             )
 
 

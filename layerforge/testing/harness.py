@@ -41,9 +41,20 @@ class Rig:
     """
 
     def __init__(
-        self, layer: type[Layer], case: Mapping[str, Any] | None = None, inputs: Sequence[np.ndarray] = (), *,
-        phase: Phase = Phase.TRAIN, dtype: Any = np.float32, tops: int | None = None, in_place: bool = False,
-        backend: Any = None, seed: int = 1, name: str = "layer", run_setup: bool = True, folder: str = "",
+        self,
+        layer: type[Layer],
+        case: Mapping[str, Any] | None = None,
+        inputs: Sequence[np.ndarray] = (),
+        *,
+        phase: Phase = Phase.TRAIN,
+        dtype: Any = np.float32,
+        tops: int | None = None,
+        in_place: bool = False,
+        backend: Any = None,
+        seed: int = 1,
+        name: str = "layer",
+        run_setup: bool = True,
+        folder: str = "",
     ) -> None:
         if tops is None:
             least = layer.tops if isinstance(layer.tops, int) else layer.tops[0]
@@ -53,10 +64,16 @@ class Rig:
         if in_place:
             self.tops[0] = self.bottoms[0]
         definition = LayerDef(
-            name, layer.type, tuple(b.name for b in self.bottoms), tuple(t.name for t in self.tops),
-            params=layer_fields(layer.Params, case or {}), phase=phase,
+            name,
+            layer.type,
+            tuple(b.name for b in self.bottoms),
+            tuple(t.name for t in self.tops),
+            params=layer_fields(layer.Params, case or {}),
+            phase=phase,
         )
-        self.layer = layer(definition, backend=backend or get_backend(), rng=Random(seed), phase=phase, dtype=dtype, folder=folder)
+        self.layer = layer(
+            definition, backend=backend or get_backend(), rng=Random(seed), phase=phase, dtype=dtype, folder=folder
+        )
         wanted = [i not in self.layer.no_gradient for i in range(len(inputs))]
         self.step = LayerStep(0, self.layer, self.bottoms, self.tops, wanted)
         if run_setup:
@@ -76,7 +93,9 @@ class Rig:
         self.step.forward()
         return [host(blob).copy() for blob in self.tops]
 
-    def backward(self, top_diffs: Sequence[np.ndarray], propagate_down: Sequence[bool] | None = None) -> list[np.ndarray]:
+    def backward(
+        self, top_diffs: Sequence[np.ndarray], propagate_down: Sequence[bool] | None = None
+    ) -> list[np.ndarray]:
         """The bottoms' gradients, copied. Parameter gradients are cleared first; read them from `gradients()`."""
         if propagate_down is not None:
             self.step.propagate_down = list(propagate_down)

@@ -1,9 +1,9 @@
 """LayerTest: a test class of a few lines that checks everything a layer must do.
 
-    class TestSwish(LayerTest):
-        layer, cases = Swish, [dict(beta=1.0), dict(beta=0.5)]
-        def inputs(self, rng): return [rng.normal(size=(2, 3, 4))]
-        def expected(self, x, beta): return x / (1 + np.exp(-beta * x))
+class TestSwish(LayerTest):
+    layer, cases = Swish, [dict(beta=1.0), dict(beta=0.5)]
+    def inputs(self, rng): return [rng.normal(size=(2, 3, 4))]
+    def expected(self, x, beta): return x / (1 + np.exp(-beta * x))
 """
 
 from __future__ import annotations
@@ -59,13 +59,17 @@ class LayerTest:
         """One run per case."""
         if "case" in metafunc.fixturenames:
             cases = metafunc.cls.cases
-            metafunc.parametrize("case", cases, ids=[", ".join(f"{k}={v}" for k, v in case.items()) or "default" for case in cases])
+            metafunc.parametrize(
+                "case", cases, ids=[", ".join(f"{k}={v}" for k, v in case.items()) or "default" for case in cases]
+            )
         if "dtype" in metafunc.fixturenames:
             metafunc.parametrize("dtype", [np.float32, np.float64])
 
     def _inputs(self, case: dict[str, Any]) -> list[np.ndarray]:
         rng = np.random.default_rng(7)
-        takes_case = any(p.kind is p.VAR_KEYWORD or p.name in case for p in inspect.signature(self.inputs).parameters.values())
+        takes_case = any(
+            p.kind is p.VAR_KEYWORD or p.name in case for p in inspect.signature(self.inputs).parameters.values()
+        )
         made = self.inputs(rng, **case) if takes_case else self.inputs(rng)
         return [np.asarray(x, np.float64) for x in made]
 
@@ -108,8 +112,15 @@ class LayerTest:
         for x in inputs:
             for kink in self.kinks:
                 x += np.where(np.abs(x - kink) < 0.01, 0.05, 0)
-        check_gradient(self.layer, case, inputs, phase=self.phase, tops=self.tops, tolerance=self.gradient_tolerance,
-                       check_bottoms=self.check_bottoms)
+        check_gradient(
+            self.layer,
+            case,
+            inputs,
+            phase=self.phase,
+            tops=self.tops,
+            tolerance=self.gradient_tolerance,
+            check_bottoms=self.check_bottoms,
+        )
 
     def test_reshape_twice_gives_the_same_result(self, case: dict[str, Any]) -> None:
         inputs = self._inputs(case)
@@ -130,7 +141,11 @@ class LayerTest:
         for blob in rig.bottoms:
             blob.data.release()
         rig.step.setup()
-        held = [blob.name for blob in rig.bottoms + rig.tops + [v.blob for v in rig.layer.blobs] if blob.data.allocated or blob.diff.allocated]
+        held = [
+            blob.name
+            for blob in rig.bottoms + rig.tops + [v.blob for v in rig.layer.blobs]
+            if blob.data.allocated or blob.diff.allocated
+        ]
         assert not held or self.layer.dynamic, f"memory was touched: {held}"
 
     def test_propagate_down_false_leaves_the_bottom_diff(self, case: dict[str, Any]) -> None:

@@ -49,7 +49,8 @@ def problems(name: str, spec: Spec, kind: MessageKind) -> Iterator[str]:
     if field is None:
         yield f"{kind.name} has no field {name}"
         return
-    wanted = "enum" if spec.choices and field.kind == "enum" else "message" if issubclass(spec.kind, Params) else KINDS[spec.kind]
+    other = "message" if issubclass(spec.kind, Params) else KINDS[spec.kind]
+    wanted = "enum" if spec.choices and field.kind == "enum" else other
     if field.kind != wanted:
         yield f"{name} is {wanted} here, {field.kind} in {kind.name}"
     elif field.repeated != spec.repeated:
@@ -61,7 +62,7 @@ def problems(name: str, spec: Spec, kind: MessageKind) -> Iterator[str]:
 
 
 def same_default(spec: Spec, field: FieldKind) -> bool:
-    """None here says that the absence of the field means something of its own; the schema then gives no default either."""
+    """None says that the absence of the field means something of its own; the schema then gives no default either."""
     if field.kind == "message" or field.repeated or spec.required:
         return True
     if spec.default is None:

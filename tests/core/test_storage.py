@@ -133,7 +133,11 @@ def test_a_layout_with_padding_is_not_cut():
 def test_every_write_raises_the_version():
     storage = Storage(1)
     seen = {storage.version}
-    for write in (lambda: storage.set(np.ones(1, np.float32)), lambda: storage.wrote(HOST), lambda: storage.claim(HOST)):
+    for write in (
+        lambda: storage.set(np.ones(1, np.float32)),
+        lambda: storage.wrote(HOST),
+        lambda: storage.claim(HOST),
+    ):
         write()
         seen.add(storage.version)
     assert len(seen) == 4

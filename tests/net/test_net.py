@@ -18,7 +18,15 @@ def data(*dims, name="data"):
 
 def ip(name, bottom, top, outputs=3, **more):
     params = {"num_output": outputs, "weight_filler": {"type": "xavier"}}
-    return LayerDef(name, "InnerProduct", (bottom,), (top,), params=make_fields({"inner_product_param": params}), where=Where("n", 5), **more)
+    return LayerDef(
+        name,
+        "InnerProduct",
+        (bottom,),
+        (top,),
+        params=make_fields({"inner_product_param": params}),
+        where=Where("n", 5),
+        **more,
+    )
 
 
 def build(*layers, phase=Phase.TRAIN, **more):
@@ -101,7 +109,14 @@ def test_gradients_add_up_until_they_are_cleared():
 
 
 def shared(name, bottom, top, outputs=4, **spec):
-    return ip(name, bottom, top, outputs, param=(ParamSpec("w", **spec), ParamSpec("b", where=Where("n", 8))), loss_weight=(1.0,))
+    return ip(
+        name,
+        bottom,
+        top,
+        outputs,
+        param=(ParamSpec("w", **spec), ParamSpec("b", where=Where("n", 8))),
+        loss_weight=(1.0,),
+    )
 
 
 def test_parameters_of_one_name_are_one_memory_and_their_gradients_add_up():

@@ -21,22 +21,27 @@ def test_layers_without_rules_stay():
     assert names(filter_net(NetDef(layers=(layer("a"),)), NetState())) == ["a"]
 
 
-@pytest.mark.parametrize(("state", "want"), [
-    (NetState(Phase.TRAIN), ["train", "notest"]),
-    (NetState(Phase.TEST), ["test"]),
-    (NetState(Phase.TEST, 2), ["test", "high"]),
-    (NetState(Phase.TEST, 0, ("deploy",)), ["test", "deploy"]),
-    (NetState(Phase.TEST, 0, ("deploy", "extra")), ["test", "deploy", "both"]),
-])
+@pytest.mark.parametrize(
+    ("state", "want"),
+    [
+        (NetState(Phase.TRAIN), ["train", "notest"]),
+        (NetState(Phase.TEST), ["test"]),
+        (NetState(Phase.TEST, 2), ["test", "high"]),
+        (NetState(Phase.TEST, 0, ("deploy",)), ["test", "deploy"]),
+        (NetState(Phase.TEST, 0, ("deploy", "extra")), ["test", "deploy", "both"]),
+    ],
+)
 def test_rules_choose_by_phase_level_and_stage(state, want):
-    definition = NetDef(layers=(
-        layer("train", include=(StateRule(Phase.TRAIN),)),
-        layer("test", include=(StateRule(Phase.TEST),)),
-        layer("notest", exclude=(StateRule(Phase.TEST),)),
-        layer("high", include=(StateRule(min_level=2),)),
-        layer("deploy", include=(StateRule(stages=("deploy",)),)),
-        layer("both", include=(StateRule(stages=("deploy", "extra")),)),
-    ))
+    definition = NetDef(
+        layers=(
+            layer("train", include=(StateRule(Phase.TRAIN),)),
+            layer("test", include=(StateRule(Phase.TEST),)),
+            layer("notest", exclude=(StateRule(Phase.TEST),)),
+            layer("high", include=(StateRule(min_level=2),)),
+            layer("deploy", include=(StateRule(stages=("deploy",)),)),
+            layer("both", include=(StateRule(stages=("deploy", "extra")),)),
+        )
+    )
     assert names(filter_net(definition, state)) == want
 
 
@@ -88,7 +93,9 @@ def test_a_blob_with_two_readers_gets_a_split_with_caffes_names():
 
 
 def test_a_split_follows_the_last_in_place_layer():
-    split = insert_splits(NetDef(layers=(layer("data", "", "x"), layer("r", "x", "x"), layer("a", "x", "p"), layer("b", "x", "q"))))
+    split = insert_splits(
+        NetDef(layers=(layer("data", "", "x"), layer("r", "x", "x"), layer("a", "x", "p"), layer("b", "x", "q")))
+    )
     assert names(split) == ["data", "r", "x_r_0_split", "a", "b"]
 
 
