@@ -84,12 +84,12 @@ class LayerClock:
 
     def __enter__(self) -> LayerClock:
         for name, hook in self._hooks().items():
-            self.net.hooks[name].append(hook)
+            self.net.step_hooks[name].append(hook)
         return self
 
     def __exit__(self, *_: object) -> None:
         for name, hook in self._hooks().items():
-            self.net.hooks[name].remove(hook)
+            self.net.step_hooks[name].remove(hook)
 
     def _hooks(self) -> dict[str, Callable[[int], None]]:
         return {"before_forward": self._start, "after_forward": self._forward_done,

@@ -24,9 +24,7 @@ class HostView:
         return self._live(self._blob.diff)
 
     def _live(self, storage: Storage) -> np.ndarray:
-        array: np.ndarray = storage.array(HOST)
-        storage.wrote(HOST)
-        return array.reshape(self._blob.shape)
+        return storage.lend().reshape(self._blob.shape)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ Conversion happens here and nowhere else. Nothing is allocated before the first 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -54,6 +55,7 @@ class HostRepresentation:
 
 
 HOST: Representation = HostRepresentation()
+_UNLENT = 2  # references to an array that nobody holds: the storage's, and getrefcount's own
 
 
 class Storage:
@@ -63,9 +65,10 @@ class Storage:
     version  rises with every write; what is derived from the value may be cached under it
     home     the representation it is kept in between passes: parameters, their gradients and history; the plan's choice
     cleared  it was set to zero, and nothing was written since: a writer that would add may overwrite
+    lent     the host's array was handed out to be read and written at any time
     """
 
-    __slots__ = ("count", "dtype", "version", "initial", "home", "cleared", "_copies")
+    __slots__ = ("count", "dtype", "version", "initial", "home", "cleared", "lent", "_copies")
 
     def __init__(
         self, count: int = 0, dtype: Any = np.float32, initial: Callable[[], np.ndarray] | None = None
@@ -73,7 +76,7 @@ class Storage:
         self.count, self.dtype, self.initial = count, np.dtype(dtype), initial
         self.version = 0
         self.home: Representation = HOST
-        self.cleared = False
+        self.cleared = self.lent = False
         self._copies: dict[Representation, tuple[Array, int]] = {}
 
     @property
@@ -87,10 +90,15 @@ class Storage:
         return self.count * self.dtype.itemsize
 
     def resize(self, count: int) -> None:
-        """Changes the number of values. Memory that is large enough is kept with its contents, as Caffe does."""
+        """Changes the number of values. Memory that is large enough is kept with its contents, as Caffe does; a layout belongs to
+        one shape and is given up."""
         if count == self.count:
             return
+        newest = next((r for r, (_, version) in self._copies.items() if version == self.version), HOST)
+        if not newest.plain and not self.cleared:
+            self.array(HOST)
         self.count = count
+        self._copies = {r: held for r, held in self._copies.items() if r.plain}
         if any(representation.plain and copy.size < count for representation, (copy, _) in self._copies.items()):
             self._copies.clear()
 
@@ -110,8 +118,25 @@ class Storage:
 
     def wrote(self, representation: Representation) -> None:
         """Says that the array of this representation, got by `array`, was changed: other copies are old now."""
-        array = self.array(representation) if representation not in self._copies else self._copies[representation][0]
-        self._newest(representation, array)
+        held = self._copies.get(representation)
+        if held is None or held[1] != self.version or self.cleared:
+            self.array(representation)  # nothing was written after all, or it would be fresh
+            held = self._copies[representation]
+        self._newest(representation, held[0])
+
+    def lend(self) -> np.ndarray:
+        """The host's array for a user, who may keep it and write into it: now it is the newest version."""
+        array: np.ndarray = self.array(HOST)
+        self.wrote(HOST)
+        self.lent = True
+        return array
+
+    def is_lent(self) -> bool:
+        """Whether a user still holds a handed-out array, or any view of it."""
+        if self.lent:
+            held = self._copies.get(HOST)
+            self.lent = held is not None and sys.getrefcount(held[0]) > _UNLENT
+        return self.lent
 
     def clear(self) -> None:
         """Sets the value to zero. Memory is touched only if it is read before it is overwritten."""

@@ -13,12 +13,16 @@ from layerforge.layers.base import Layer
 class Step(Protocol):
     """Some layers of a net, run as one.
 
-    layers   the indices of the layers it covers
-    engine   who runs it, for `time --explain`
+    layers    the indices of the layers it covers
+    engine    who runs it, for `time --explain`
+    parts     the steps of its single layers, for passes that cut it and for hooks
+    in_parts  the last forward pass ran by the parts, and backward must too
     """
 
     layers: tuple[int, ...]
     engine: str
+    parts: Sequence[Step]
+    in_parts: bool
 
     def reshape(self) -> None:
         """Gives the tops their shapes again, after the bottoms' shapes changed."""
@@ -28,6 +32,9 @@ class Step(Protocol):
 
     def backward(self) -> None:
         """Computes the gradients of its bottoms and adds to those of its parameters."""
+
+    def replay(self) -> None:
+        """Runs forward again by the parts, where the last pass ran as one: what they keep for backward is there then."""
 
 
 class LayerStep:
@@ -43,6 +50,8 @@ class LayerStep:
         self, index: int, layer: Layer, bottoms: Sequence[Blob], tops: Sequence[Blob], propagate_down: Sequence[bool] = ()
     ) -> None:
         self.layers: tuple[int, ...] = (index,)
+        self.parts: Sequence[Step] = (self,)
+        self.in_parts = False
         self.layer = layer
         self.representation = layer.backend.representation if layer.arrays == "device" else HOST
         self.bottoms = [View(blob, self.representation) for blob in bottoms]
@@ -73,20 +82,29 @@ class LayerStep:
                 blob.blob.data.wrote(self.representation)
 
     def backward(self) -> None:
+        tops = {id(view.blob.diff) for view in self.tops}
+        targets = [view.blob.diff for view, wanted in zip(self.bottoms, self.propagate_down) if wanted]
+        for storage in targets:
+            if id(storage) not in tops:
+                storage.claim(self.representation)
         self.layer.backward(self.tops, self.propagate_down, self.bottoms)
-        for view, wanted in zip(self.bottoms, self.propagate_down):
-            if wanted:
-                view.blob.diff.wrote(self.representation)
+        if not self.layer.shares_data:
+            for storage in targets:
+                if id(storage) in tops:
+                    storage.wrote(self.representation)
         for view, wanted in zip(self.layer.blobs, self.layer.needs_gradient):
             if wanted:
                 view.blob.diff.wrote(self.representation)
 
+    def replay(self) -> None:
+        """Nothing was fused."""
+
     def _claim_tops(self) -> list[Storage]:
         """Tops that forward overwrites whole are not converted from an older copy first."""
-        if not self.layer.writes_tops or self.representation is HOST:
+        if not self.layer.writes_tops:
             return []
         inputs = {id(view.blob.data) for view in self.bottoms}
-        fresh = [view.blob.data for view in self.tops if id(view.blob.data) not in inputs]
+        fresh = [view.blob.data for view in self.tops if id(view.blob.data) not in inputs and view.blob.data.initial is None]
         for storage in fresh:
             storage.claim(self.representation)
         return fresh

@@ -11,6 +11,7 @@ import numpy as np
 
 from layerforge.backends import get_backend
 from layerforge.core.random import Random
+from layerforge.engines import default_engines
 from layerforge.engines.lowering import Engine
 from layerforge.graph.gradients import plan_gradients
 from layerforge.graph.lower import lower
@@ -28,12 +29,13 @@ log = logging.getLogger("layerforge")
 
 def build_net(
     definition: NetDef, phase: Phase = Phase.TEST, *, level: int = 0, stages: Sequence[str] = (), backend: Any = None,
-    engines: Sequence[Engine] = (), rng: Random | None = None, dtype: Any = np.float32, keep: str = "all",
+    engines: Sequence[Engine] | None = None, rng: Random | None = None, dtype: Any = np.float32, keep: str = "all",
 ) -> Net:
     """A net that is ready to run. Memory is taken and parameters are filled when they are first touched.
 
     level, stages  the state the rules are held against, added to what the definition says
     backend        None: NumPy
+    engines        who may take layers over, in this order; None: what loads for the backend; (): nobody
     rng            the run's random streams; None: a seed from the system
     dtype          float32, or float64 for gradient checks
     keep           "all": every blob can be read after each pass;  "outputs": the plan may reuse what lies between
@@ -54,7 +56,7 @@ def build_net(
     for i, step in enumerate(shaped.steps):
         step.needed, step.propagate_down = gradients.layers[i], list(gradients.bottoms[i])
         step.layer.needs_gradient = list(gradients.parameters[i])
-    plan = lower(shaped.steps, engines)
+    plan = lower(shaped.steps, default_engines(backend, keep) if engines is None else engines)
     return Net(definition, phase, graph, shaped, gradients, learnable, plan, backend, rng, keep)
 
 

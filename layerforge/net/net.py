@@ -9,7 +9,7 @@ import numpy as np
 
 from layerforge.core.blob import Blob
 from layerforge.core.random import Random
-from layerforge.core.storage import HOST
+from layerforge.core.storage import HOST, Storage
 from layerforge.graph.gradients import Gradients
 from layerforge.graph.lower import Plan
 from layerforge.graph.shapes import Shaped
@@ -20,6 +20,7 @@ from layerforge.layers.base import Layer
 from layerforge.netdef.types import NetDef, Phase
 
 Hook = Callable[[int], None]
+WHEN = ("before_forward", "after_forward", "before_backward", "after_backward")
 
 
 class Net:
@@ -29,6 +30,7 @@ class Net:
     params      layer name → its parameter blobs (layers that have some; of repeated names the last)
     learnable   every parameter once, with its multipliers
     inputs, outputs   blob names: tops of Input layers; blobs nobody reads
+    step_hooks  the same, but what runs fused stays so: they are called for its layers one after the other
     hooks       "before_forward", "after_forward", "before_backward", "after_backward" → functions of the layer number
     """
 
@@ -51,13 +53,13 @@ class Net:
         self.outputs = [graph.blobs[i] for i in graph.outputs]
         self.gradients = gradients
         self.workspace = shaped.workspace
-        self.hooks: dict[str, list[Hook]] = {
-            "before_forward": [], "after_forward": [], "before_backward": [], "after_backward": []
-        }
+        self.hooks: dict[str, list[Hook]] = {when: [] for when in WHEN}
+        self.step_hooks: dict[str, list[Hook]] = {when: [] for when in WHEN}
+        self._all_blobs = [*self.blob_list, *(view.blob for layer in self.layers for view in layer.blobs)]
         self._steps: list[Step] = list(plan.steps)
         self._losses = [
-            [(shaped.blobs[blob], w) for i in step.layers for blob, w in zip(graph.nodes[i].tops, gradients.loss_weights[i]) if w]
-            for step in self._steps
+            [(shaped.blobs[blob], w) for blob, w in zip(node.tops, weights) if w]
+            for node, weights in zip(graph.nodes, gradients.loss_weights)
         ]
         for pairs in self._losses:
             for blob, weight in pairs:
@@ -84,15 +86,17 @@ class Net:
     @np.errstate(all="ignore")  # NaN and infinity are values; a loss that has them is seen by who watches it
     def forward_from_to(self, start: int, end: int) -> float:
         """Runs the layers start … end, both included."""
+        self._take_lent()
         loss = 0.0
-        for step, losses in zip(self._steps, self._losses):
-            if step.layers[0] < start or step.layers[-1] > end:
-                continue
-            self._run("before_forward", step)
-            step.forward()
-            for blob, weight in losses:
-                loss += weight * float(blob.data.array(HOST).sum())
-            self._run("after_forward", step)
+        for step in self._steps:
+            for piece in self._up(step, start, end):
+                self._run("before_forward", piece)
+                piece.forward()
+                for index in piece.layers:
+                    for blob, weight in self._losses[index]:
+                        loss += weight * float(blob.data.array(HOST).sum())
+                self._run("after_forward", piece)
+        self._give_lent()
         return loss
 
     def backward(self) -> None:
@@ -102,15 +106,58 @@ class Net:
     @np.errstate(all="ignore")
     def backward_from_to(self, start: int, end: int) -> None:
         """Runs the layers start … end downwards, both included."""
-        for step, losses in zip(reversed(self._steps), reversed(self._losses)):
-            if step.layers[-1] > start or step.layers[0] < end:
-                continue
-            self._run("before_backward", step)
-            if any(self.gradients.layers[i] for i in step.layers):
-                for blob, weight in losses:
-                    self._refill(blob, weight)
-                step.backward()
-            self._run("after_backward", step)
+        self._take_lent()
+        for step in reversed(self._steps):
+            for piece in self._down(step, start, end):
+                self._run("before_backward", piece)
+                if any(self.gradients.layers[i] for i in piece.layers):
+                    for index in piece.layers:
+                        for blob, weight in self._losses[index]:
+                            self._refill(blob, weight)
+                    piece.backward()
+                self._run("after_backward", piece)
+        self._give_lent()
+
+    def _up(self, step: Step, start: int, end: int) -> Sequence[Step]:
+        """What runs of a step: itself, or the parts within start … end where these cut it or hooks want every layer."""
+        first, last = step.layers[0], step.layers[-1]
+        if start <= first and last <= end and (first == last or not self._hooked):
+            step.in_parts = False
+            return (step,)
+        inside = [part for part in step.parts if start <= part.layers[0] and part.layers[-1] <= end]
+        step.in_parts = step.in_parts or bool(inside)
+        return inside
+
+    def _down(self, step: Step, start: int, end: int) -> Sequence[Step]:
+        """The same backward, by what forward ran."""
+        first, last = step.layers[0], step.layers[-1]
+        if end <= first and last <= start and (first == last or not (self._hooked or step.in_parts)):
+            return (step,)
+        inside = [part for part in reversed(step.parts) if end <= part.layers[0] and part.layers[-1] <= start]
+        if inside and not step.in_parts:
+            step.replay()
+        return inside
+
+    @property
+    def _hooked(self) -> bool:
+        return any(self.hooks.values())
+
+    def refresh_lent(self) -> None:
+        """Brings arrays that users hold up to date, after parameters were changed from outside."""
+        self._give_lent()
+
+    def _take_lent(self) -> None:
+        """What users wrote into arrays that they hold counts from here on."""
+        for storage in self._lent():
+            storage.wrote(HOST)
+
+    def _give_lent(self) -> None:
+        """Arrays that users hold show the newest values."""
+        for storage in self._lent():
+            storage.array(HOST)
+
+    def _lent(self) -> list[Storage]:
+        return [storage for blob in self._all_blobs for storage in (blob.data, blob.diff) if storage.lent and storage.is_lent()]
 
     def clear_gradients(self) -> None:
         """Sets the gradients of all parameters to zero."""
@@ -132,7 +179,7 @@ class Net:
             layer.close()
 
     def _run(self, when: str, step: Step) -> None:
-        for hook in self.hooks[when]:
+        for hook in (*self.hooks[when], *self.step_hooks[when]):
             for index in step.layers:
                 hook(index)
 

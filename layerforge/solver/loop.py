@@ -44,7 +44,7 @@ class Solver:
     """
 
     def __init__(
-        self, definition: SolverDef, *, backend: Any = None, engines: Sequence[Any] = (), rng: Random | None = None,
+        self, definition: SolverDef, *, backend: Any = None, engines: Sequence[Any] | None = None, rng: Random | None = None,
         dtype: Any = np.float32, keep: str = "all", level: int = 0, stages: Sequence[str] = (),
         weights: Sequence[str] | None = None, observer: Observer | None = None, allow_nan: bool = False,
     ) -> None:

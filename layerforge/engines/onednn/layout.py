@@ -66,12 +66,44 @@ class Layout:
         return f"<Layout {self.name} {self.shape}>"
 
 
+class Stored:
+    """A layout of values whose plain order has its axes in another sequence: weights that are kept transposed.
+
+    layout  what the primitives see
+    order   the same axes as the plain order has them: a strided layout
+    """
+
+    plain = False
+
+    def __init__(self, layout: Layout, order: Layout) -> None:
+        self.layout, self.order, self.name = layout, order, layout.name
+        self._factory = layout._factory
+
+    def zeros(self, count: int, dtype: Any) -> np.ndarray:
+        return aligned_zeros(self.layout.nbytes, self.layout.dtype)
+
+    def to_host(self, source: np.ndarray, target: np.ndarray) -> None:
+        self._factory.reorder(self.layout, source, self.order, target)
+
+    def from_host(self, source: np.ndarray, target: np.ndarray) -> None:
+        self._factory.reorder(self.order, source, self.layout, target)
+
+    def convert(self, other: Any, source: np.ndarray, target: np.ndarray) -> bool:
+        """From another layout of the same values directly."""
+        if not isinstance(other, Stored) or other.order is not self.order:
+            return False
+        self._factory.reorder(other.layout, source, self.layout, target)
+        return True
+
+
 class LayoutFactory:
     """Makes each layout once, and the reorders between them. Counts the conversions that are run."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
         self._known: dict[tuple[Any, ...], Layout] = {}
+        self._free: dict[tuple[tuple[int, ...], int], int] = {}
+        self._stored: dict[tuple[int, int], Stored] = {}
         self._reorders: dict[tuple[int, int], tuple[int, Any, int, int]] = {}
         self.conversions = 0
 
@@ -84,10 +116,25 @@ class LayoutFactory:
         shape = tuple(shape) or (1,)
         return self.of(self.library.make("memory_desc_create_with_tag", len(shape), dims(shape), dtype, tag))
 
+    def exchanged(self, shape: Sequence[int], first: int, second: int) -> Layout:
+        """C order of the shape with two axes exchanged, seen as `shape`."""
+        order = list(range(len(shape)))
+        order[first], order[second] = second, first
+        return self.ordered(shape, order)
+
+    def ordered(self, shape: Sequence[int], order: Sequence[int]) -> Layout:
+        """The axes from the outermost to the innermost in this order."""
+        strides, step = [0] * len(shape), 1
+        for axis in reversed(order):
+            strides[axis], step = step, step * shape[axis]
+        return self.of(self.library.make("memory_desc_create_with_strides", len(shape), dims(shape), F32, dims(strides)))
+
     def any(self, shape: Sequence[int], dtype: int = F32) -> int:
         """A descriptor that leaves the layout to oneDNN; only for asking, never for memory."""
         shape = tuple(shape) or (1,)
-        return self.library.make("memory_desc_create_with_tag", len(shape), dims(shape), dtype, ANY)
+        if (shape, dtype) not in self._free:
+            self._free[shape, dtype] = self.library.make("memory_desc_create_with_tag", len(shape), dims(shape), dtype, ANY)
+        return self._free[shape, dtype]
 
     def of(self, desc: int) -> Layout:
         """The one layout equal to this descriptor, which may belong to a primitive."""
@@ -95,6 +142,14 @@ class LayoutFactory:
         if key not in self._known:
             self._known[key] = Layout(self, self.library.make("memory_desc_clone", desc), key)
         return self._known[key]
+
+    def stored(self, layout: Layout, order: Layout) -> Representation:
+        """The representation of values in `layout` whose plain order is `order`."""
+        if layout is order:
+            return HOST
+        if order.is_plain:
+            return layout.representation
+        return self._stored.setdefault((id(layout), id(order)), Stored(layout, order))
 
     def reorder(self, have: Layout, source: np.ndarray, want: Layout, target: np.ndarray) -> None:
         """Copies from one layout into another; pads with zeros."""

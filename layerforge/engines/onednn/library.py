@@ -97,6 +97,10 @@ class Library:
         self.engine = self.make("engine_create", CPU, 0)
         self.stream = self.make("stream_create", self.engine, IN_ORDER)
 
+    def function(self, name: str) -> Any:
+        """dnnl_<name> itself."""
+        return getattr(self._dll, f"dnnl_{name}")
+
     def call(self, name: str, *args: Any) -> None:
         """Runs dnnl_<name>; raises OneDnnError unless it succeeds."""
         status = getattr(self._dll, f"dnnl_{name}")(*args)

@@ -1,0 +1,115 @@
+"""Convolution, DepthwiseConvolution and Deconvolution, with the ReLU that follows in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from layerforge.core.blob import Blob
+from layerforge.core.storage import Representation
+from layerforge.engines.onednn import numbers as n
+from layerforge.engines.onednn.layout import Layout
+from layerforge.engines.onednn.library import dims
+from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Primitive, Read, Refused, Write
+from layerforge.engines.onednn.step import Work, elements, relu_after
+from layerforge.engines.onednn.weighted import best, make_home, relu_backward, weight_gradient
+
+
+class Shape:
+    """A convolution in oneDNN's terms.
+
+    x, y, w   shapes with samples, channels and spatial axes; w (O, C, *k), or (G, O/G, C/G, *k)
+    order     how the layer's plain weights lie
+    """
+
+    def __init__(self, context: Context, layer: Any, top: Blob) -> None:
+        window, group = layer.window, layer.group
+        if not 1 <= layer.axes <= 3:
+            raise Refused(f"{layer.axes} spatial axes, oneDNN has 1 to 3")
+        self.transposed = layer.type == "Deconvolution"
+        outputs, kernel = layer.params.num_output, window.kernel
+        self.x = (layer.samples, layer.channels, *layer.sizes)
+        self.y = (layer.samples, outputs, *top.shape[layer.first + 1 :])
+        groups = (group,) if group > 1 else ()
+        self.w = (*groups, outputs // group, layer.channels // group, *kernel)
+        at = len(groups)
+        plain = context.layouts.plain(self.w)
+        self.order: Layout = context.layouts.exchanged(self.w, at, at + 1) if self.transposed else plain
+        self.name = "deconvolution" if self.transposed else "convolution"
+        self.algorithm = n.DECONVOLUTION_DIRECT if self.transposed else n.CONVOLUTION_AUTO
+        self.window = (dims(window.stride), dims([d - 1 for d in window.dilation]), dims(window.pad), dims(window.pad_end))
+        self.multiplications = elements(self.x if self.transposed else self.y) * elements(self.w[at + (0 if self.transposed else 1) :]) \
+            // (self.w[at + 1] if self.transposed else 1)
+
+
+def convolution(context: Context, steps: Sequence[Any]) -> Work:
+    """steps: the convolution, and the ReLU behind it if there is a second one."""
+    step, layer = steps[0], steps[0].layer
+    slope = steps[1].layer.slope if len(steps) > 1 else None
+    bottom, top = step.bottoms[0].blob, step.tops[0].blob
+    shape = Shape(context, layer, top)
+    layouts, w = context.layouts, layer.W.blob
+    b = layer.b.blob if layer.b else None
+    bias = layouts.plain(b.shape) if b else None
+    bias_desc = bias.desc if bias else None
+    work = Work()
+    work.flops = 2 * shape.multiplications
+    forward = Descriptor(
+        context, f"{shape.name}_forward", n.TRAINING if step.needed else n.INFERENCE, shape.algorithm, layouts.any(shape.x),
+        layouts.any(shape.w), bias_desc, layouts.any(shape.y), *shape.window,
+        post_ops=relu_after(slope) if slope is not None else None).fast()
+    x, weights, y = forward.layout(n.SRC), forward.layout(n.WEIGHTS), forward.layout(n.DST)
+    stored = layouts.stored(weights, shape.order)
+    arguments: list[Argument] = [Read(n.SRC, bottom, "data", x), Read(n.WEIGHTS, w, "data", weights, stored), Write(n.DST, top, "data", y)]
+    if b and bias:
+        arguments.append(Read(n.BIAS, b, "data", bias))
+    work.forwards = [Primitive(forward, arguments)]
+    context.writes(top, y if y.shape == top.shape else None)
+    if step.needed:
+        make_home(w, stored)
+        if slope is not None:
+            work.backwards.append(relu_backward(context, top, y, slope))
+        work.backwards += _backward(context, step, shape, forward, (x, weights, y), stored)
+    return work
+
+
+def _backward(
+    context: Context, step: Any, shape: Shape, forward: Descriptor, chosen: tuple[Layout, Layout, Layout], stored: Representation,
+) -> list[Primitive]:
+    layer, layouts = step.layer, context.layouts
+    bottom, top = step.bottoms[0].blob, step.tops[0].blob
+    x, weights, y = (each.desc for each in chosen)
+    anything = layouts.any(shape.x), layouts.any(shape.w), layouts.any(shape.y)
+    found = []
+    b = layer.b.blob if layer.b and layer.needs_gradient[1] else None
+    if layer.needs_gradient[0] or b:
+        bias = layouts.plain(b.shape) if b else None
+
+        def make_weights(x: int, w: int, y: int) -> Descriptor:
+            return Descriptor(context, f"{shape.name}_backward_weights", shape.algorithm, x, w, bias.desc if bias else None, y,
+                              *shape.window, forward.handle)
+
+        desc = best(make_weights, anything, (x, weights, y), (x, anything[1], y), (anything[0], weights, anything[2]))
+        found.append(Primitive(desc, _gradients(context, desc, layer, bottom, top, shape, b, bias)))
+    if step.propagate_down[0]:
+
+        def make_data(x: int, w: int, y: int) -> Descriptor:
+            return Descriptor(context, f"{shape.name}_backward_data", shape.algorithm, x, w, y, *shape.window, forward.handle)
+
+        desc = best(make_data, anything, (x, weights, y), (x, anything[1], y))
+        used = desc.layout(n.WEIGHTS)
+        found.append(Primitive(desc, [
+            Read(n.WEIGHTS, layer.W.blob, "data", used, layouts.stored(used, shape.order)),
+            Read(n.DIFF_DST, top, "diff", desc.layout(n.DIFF_DST)), Write(n.DIFF_SRC, bottom, "diff", desc.layout(n.DIFF_SRC))]))
+    return found
+
+
+def _gradients(
+    context: Context, desc: Descriptor, layer: Any, bottom: Blob, top: Blob, shape: Shape, b: Blob | None, bias: Layout | None,
+) -> list[Argument]:
+    arguments: list[Argument] = [
+        Read(n.SRC, bottom, "data", desc.layout(n.SRC)), Read(n.DIFF_DST, top, "diff", desc.layout(n.DIFF_DST)),
+        weight_gradient(context, layer, desc.layout(n.DIFF_WEIGHTS), shape.order)]
+    if b and bias:
+        arguments.append(Gradient(n.DIFF_BIAS, b, bias))
+    return arguments

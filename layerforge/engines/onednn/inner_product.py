@@ -1,0 +1,88 @@
+"""InnerProduct, with the ReLU that follows in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from layerforge.engines.onednn import numbers as n
+from layerforge.engines.onednn.layout import Layout
+from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Primitive, Read, Write
+from layerforge.engines.onednn.step import Work, elements, relu_after
+from layerforge.engines.onednn.weighted import best, make_home, relu_backward, weight_gradient
+
+
+def inner_product(context: Context, steps: Sequence[Any]) -> Work:
+    """steps: the inner product, and the ReLU behind it if there is a second one."""
+    step, layer, layouts = steps[0], steps[0].layer, context.layouts
+    slope = steps[1].layer.slope if len(steps) > 1 else None
+    bottom, top, w = step.bottoms[0].blob, step.tops[0].blob, layer.W.blob
+    outputs = layer.params.num_output
+    wide = layer.first == 1 and 3 <= len(bottom.shape) <= 5 and not layer.params.transpose
+    inner = bottom.shape[1:] if wide else (layer.k,)  # with its axes, blocked inputs fit without a reorder
+    x_shape, w_shape, y_shape = (layer.m, *inner), (outputs, *inner), (layer.m, outputs)
+    order = layouts.exchanged(w_shape, 0, 1) if layer.params.transpose else layouts.plain(w_shape)
+    b = layer.b.blob if layer.b else None
+    bias = layouts.plain(b.shape) if b else None
+    y = layouts.plain(y_shape)
+    prop = n.TRAINING if step.needed else n.INFERENCE
+
+    def make(x: int, w: int) -> Descriptor:
+        return Descriptor(context, "inner_product_forward", prop, x, w, bias.desc if bias else None, y.desc,
+                          post_ops=relu_after(slope) if slope is not None else None)
+
+    known = context.layout_of(bottom)
+    any_x, any_w = layouts.any(x_shape), layouts.any(w_shape)
+    wishes = [(known.desc, any_w)] if known.shape == x_shape else []
+    if step.needed and not wide:  # plain weights serve all three passes
+        wishes.insert(0, (layouts.plain(x_shape).desc, order.desc))
+    forward = best(make, (any_x, any_w), *wishes)
+    x, weights = forward.layout(n.SRC), forward.layout(n.WEIGHTS)
+    stored = layouts.stored(weights, order)
+    arguments: list[Argument] = [Read(n.SRC, bottom, "data", x), Read(n.WEIGHTS, w, "data", weights, stored), Write(n.DST, top, "data", y)]
+    if b and bias:
+        arguments.append(Read(n.BIAS, b, "data", bias))
+    work = Work()
+    work.flops = 2 * elements(y_shape) * layer.k
+    work.forwards = [Primitive(forward, arguments)]
+    context.writes(top, None)
+    if step.needed:
+        make_home(w, stored)
+        if slope is not None:
+            work.backwards.append(relu_backward(context, top, y, slope))
+        work.backwards += _backward(context, step, forward, (x, weights, y), order)
+    return work
+
+
+def _backward(
+    context: Context, step: Any, forward: Descriptor, chosen: tuple[Layout, Layout, Layout], order: Layout,
+) -> list[Primitive]:
+    layer, layouts = step.layer, context.layouts
+    bottom, top, w = step.bottoms[0].blob, step.tops[0].blob, layer.W.blob
+    x, weights, y = chosen
+    found = []
+    b = layer.b.blob if layer.b and layer.needs_gradient[1] else None
+    if layer.needs_gradient[0] or b:
+        bias = layouts.plain(b.shape) if b else None
+
+        def make_weights(x: int, w: int) -> Descriptor:
+            return Descriptor(context, "inner_product_backward_weights", x, w, bias.desc if bias else None, y.desc, forward.handle)
+
+        desc = best(make_weights, (layouts.any(x.shape), layouts.any(weights.shape)), (x.desc, weights.desc))
+        arguments: list[Argument] = [
+            Read(n.SRC, bottom, "data", desc.layout(n.SRC)), Read(n.DIFF_DST, top, "diff", y),
+            weight_gradient(context, layer, desc.layout(n.DIFF_WEIGHTS), order)]
+        if b and bias:
+            arguments.append(Gradient(n.DIFF_BIAS, b, bias))
+        found.append(Primitive(desc, arguments))
+    if step.propagate_down[0]:
+
+        def make_data(x: int, w: int) -> Descriptor:
+            return Descriptor(context, "inner_product_backward_data", x, w, y.desc, forward.handle)
+
+        desc = best(make_data, (layouts.any(x.shape), layouts.any(weights.shape)), (x.desc, weights.desc))
+        used = desc.layout(n.WEIGHTS)
+        found.append(Primitive(desc, [
+            Read(n.WEIGHTS, w, "data", used, layouts.stored(used, order)), Read(n.DIFF_DST, top, "diff", y),
+            Write(n.DIFF_SRC, bottom, "diff", desc.layout(n.DIFF_SRC))]))
+    return found

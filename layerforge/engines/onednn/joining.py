@@ -1,0 +1,129 @@
+"""Several values into one: Concat, Eltwise SUM with the ReLU behind it, and the gradients of Split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ctypes import c_float, c_void_p
+from typing import Any
+
+from layerforge.core.blob import Blob
+from layerforge.engines.onednn import numbers as n
+from layerforge.engines.onednn.layout import Layout
+from layerforge.engines.onednn.library import OneDnnError, dims
+from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Primitive, Read, Refused, Write
+from layerforge.engines.onednn.step import Work, elements
+from layerforge.engines.onednn.weighted import relu_backward
+
+
+def total(context: Context, sources: Sequence[Blob], part: str, target: Blob, layout: Layout, factors: Sequence[float]) -> Primitive:
+    """target = Σ factor · source, all in one layout."""
+    count = len(sources)
+    descs = (c_void_p * count)(*[layout.desc] * count)
+    desc = Descriptor(context, "sum", layout.desc, count, (c_float * count)(*factors), descs).fast()
+    arguments: list[Argument] = [Read(n.MULTIPLE_SRC + i, blob, part, layout) for i, blob in enumerate(sources)]
+    return Primitive(desc, [*arguments, Write(n.DST, target, part, layout)])
+
+
+def scaled(context: Context, source: Blob, target: Blob, layout: Layout, factor: float) -> Primitive:
+    """target.diff = factor · source.diff."""
+    desc = Descriptor(context, "eltwise_forward", n.INFERENCE, n.LINEAR, layout.desc, layout.desc, factor, 0.0).fast()
+    return Primitive(desc, [Read(n.SRC, source, "diff", layout), Write(n.DST, target, "diff", layout)])
+
+
+def eltwise(context: Context, steps: Sequence[Any]) -> Work:
+    """y = Σ coeff_k · x_k; steps: the sum, and the ReLU behind it if there is a second one."""
+    step, layer = steps[0], steps[0].layer
+    slope = steps[1].layer.slope if len(steps) > 1 else None
+    bottoms, top = [view.blob for view in step.bottoms], step.tops[0].blob
+    if layer.params.operation != "SUM":
+        raise Refused(f"the engine has no {layer.params.operation}")
+    if any(blob.shape != top.shape for blob in bottoms):
+        raise Refused("bottoms of different shapes")
+    if any(blob is top for blob in bottoms):
+        raise Refused("in place")
+    layout = _common(context, bottoms)
+    work = Work()
+    work.flops = elements(top.shape) * len(bottoms)
+    work.forwards = [total(context, bottoms, "data", top, layout, layer.coeff)]
+    if slope is not None:
+        desc = Descriptor(context, "eltwise_forward", n.INFERENCE, n.RELU, layout.desc, layout.desc, slope, 0.0).fast()
+        work.forwards.append(Primitive(desc, [Read(n.SRC, top, "data", layout), Write(n.DST, top, "data", layout)]))
+    context.writes(top, layout)
+    if step.needed:
+        if slope is not None:
+            work.backwards.append(relu_backward(context, top, layout, slope))
+        wanted = [(blob, c) for blob, c, down in zip(bottoms, layer.coeff, step.propagate_down) if down]
+        work.backwards += [scaled(context, top, blob, layout, c) for blob, c in wanted]
+    return work
+
+
+def _common(context: Context, blobs: Sequence[Blob]) -> Layout:
+    """The layout of most of the bottoms."""
+    layouts = [context.layout_of(blob) for blob in blobs]
+    return max(layouts, key=lambda layout: (layouts.count(layout), not layout.is_plain))
+
+
+def concat(context: Context, steps: Sequence[Any]) -> Work:
+    """y = x_0 ⧺ x_1 ⧺ …; backward copies the parts."""
+    step, layer = steps[0], steps[0].layer
+    bottoms, top = [view.blob for view in step.bottoms], step.tops[0].blob
+    if not 1 <= len(top.shape) <= 6:
+        raise Refused(f"{len(top.shape)} axes")
+    given = [context.layout_of(blob) for blob in bottoms]
+    try:
+        return _concat(context, step, bottoms, top, layer.along, given)
+    except (Refused, OneDnnError):
+        return _concat(context, step, bottoms, top, layer.along, [context.layouts.plain(blob.shape) for blob in bottoms])
+
+
+def _concat(context: Context, step: Any, bottoms: Sequence[Blob], top: Blob, axis: int, given: Sequence[Layout]) -> Work:
+    count, library, layouts = len(bottoms), context.library, context.layouts
+    descs = (c_void_p * count)(*[layout.desc for layout in given])
+    desc = Descriptor(context, "concat", layouts.any(top.shape), count, axis, descs).fast()
+    y = desc.layout(n.DST)
+    arguments: list[Argument] = [Read(n.MULTIPLE_SRC + i, blob, "data", layout) for i, (blob, layout) in enumerate(zip(bottoms, given))]
+    work = Work()
+    work.forwards = [Primitive(desc, [*arguments, Write(n.DST, top, "data", y)])]
+    context.writes(top, y)
+    start = 0
+    for blob, layout, down in zip(bottoms, given, step.propagate_down):
+        if down and step.needed:
+            offsets = [0] * len(top.shape)
+            offsets[axis] = start
+            inside = library.make("memory_desc_create_submemory", y.desc, dims(blob.shape), dims(offsets))
+            work.backwards.append(_copy(context, top, y, inside, blob, layout))
+        start += blob.shape[axis]
+    return work
+
+
+def _copy(context: Context, source: Blob, whole: Layout, inside: int, target: Blob, layout: Layout) -> Primitive:
+    """target.diff = the part of source.diff that the descriptor `inside` speaks of."""
+    desc = Descriptor(context, "reorder", layout.desc, context.library.engine, first=inside)
+    return Primitive(desc, [Part(n.SRC, source, "diff", whole, inside), Write(n.DST, target, "diff", layout)])
+
+
+class Part(Read):
+    """A part of a value, by a descriptor with an offset."""
+
+    __slots__ = ("inside",)
+
+    def __init__(self, index: int, blob: Blob, part: str, layout: Layout, inside: int) -> None:
+        super().__init__(index, blob, part, layout)
+        self.inside = inside
+
+    def attach(self, library: Any) -> None:
+        self.memory = library.make("memory_create", self.inside, library.engine, None)
+        self._set = library.function("memory_set_data_handle")
+
+
+def split(context: Context, steps: Sequence[Any]) -> Work:
+    """dx = Σ dy_i; forward has nothing to do: the tops are the bottom's own memory."""
+    step = steps[0]
+    bottom, tops = step.bottoms[0].blob, [view.blob for view in step.tops]
+    if not step.needed or not step.propagate_down[0] or len(tops) < 2:
+        raise Refused("nothing is summed")
+    if any(blob.diff is bottom.diff for blob in tops):
+        raise Refused("a top has the bottom's gradient")
+    work = Work()
+    work.backwards = [total(context, tops, "diff", bottom, context.layout_of(bottom), [1.0] * len(tops))]
+    return work

@@ -1,0 +1,73 @@
+"""The ReLU family: functions of one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from layerforge.engines.onednn import numbers as n
+from layerforge.engines.onednn.primitive import Context, Descriptor, Primitive, Read, Refused, Write
+from layerforge.engines.onednn.step import Work, elements
+
+
+class Function(NamedTuple):
+    """oneDNN's algorithms for forward and backward with their two numbers.
+
+    by_output  the gradient follows from y
+    """
+
+    forward: int
+    backward: int
+    alpha: float = 0.0
+    beta: float = 0.0
+    by_output: bool = True
+
+
+def _relu(layer: Any) -> Function:
+    if layer.limits:
+        raise Refused("oneDNN's ReLU has no limits")
+    if layer.slope < 0:
+        return Function(n.RELU, n.RELU, layer.slope, 0.0, False)
+    return Function(n.RELU, n.RELU_BY_DST, layer.slope)
+
+
+def _elu(layer: Any) -> Function:
+    alpha = layer.params.alpha
+    if alpha < 0:
+        return Function(n.ELU, n.ELU, alpha, 0.0, False)
+    return Function(n.ELU, n.ELU_BY_DST, alpha)
+
+
+FUNCTIONS: dict[str, Callable[[Any], Function]] = {
+    "ReLU": _relu,
+    "ReLU6": lambda layer: Function(n.CLIP, n.CLIP_BY_DST, 0.0, layer.params.threshold),
+    "ELU": _elu,
+    "Sigmoid": lambda layer: Function(n.LOGISTIC, n.LOGISTIC_BY_DST),
+    "TanH": lambda layer: Function(n.TANH, n.TANH_BY_DST),
+    "Swish": lambda layer: Function(n.SWISH, n.SWISH, layer.params.beta, 0.0, False),
+    "BNLL": lambda layer: Function(n.SOFT_RELU, n.SOFT_RELU, 1.0, 0.0, False),
+}
+
+
+def pointwise(context: Context, steps: Sequence[Any]) -> Work:
+    """steps: the activation alone."""
+    step, layer = steps[0], steps[0].layer
+    function = FUNCTIONS[layer.type](layer)
+    bottom, top = step.bottoms[0].blob, step.tops[0].blob
+    backward_wanted = step.needed and step.propagate_down[0]
+    if bottom is top and backward_wanted and not function.by_output:
+        raise Refused("in place, where the gradient needs the input")
+    x = context.layout_of(bottom)
+    numbers = function.alpha, function.beta
+    forward = Descriptor(context, "eltwise_forward", n.TRAINING if step.needed else n.INFERENCE, function.forward, x.desc, x.desc,
+                         *numbers).fast()
+    work = Work()
+    work.flops = elements(top.shape)
+    work.forwards = [Primitive(forward, [Read(n.SRC, bottom, "data", x), Write(n.DST, top, "data", x)])]
+    context.writes(top, x)
+    if backward_wanted:
+        hint = Descriptor(context, "eltwise_forward", n.TRAINING, function.backward, x.desc, x.desc, *numbers)
+        desc = Descriptor(context, "eltwise_backward", function.backward, x.desc, x.desc, x.desc, *numbers, hint.handle).fast()
+        saved = Read(n.DST, top, "data", x) if function.by_output else Read(n.SRC, bottom, "data", x)
+        work.backwards = [Primitive(desc, [saved, Read(n.DIFF_DST, top, "diff", x), Write(n.DIFF_SRC, bottom, "diff", x)])]
+    return work

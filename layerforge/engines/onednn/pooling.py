@@ -1,0 +1,58 @@
+"""Pooling: MAX and AVE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from layerforge.engines.onednn import numbers as n
+from layerforge.engines.onednn.library import dims
+from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Fixed, Primitive, Read, Refused, Write
+from layerforge.engines.onednn.step import Work, elements
+
+
+def pooling(context: Context, steps: Sequence[Any]) -> Work:
+    """steps: the pooling alone."""
+    step, layer = steps[0], steps[0].layer
+    bottom, top = step.bottoms[0].blob, step.tops[0].blob
+    if layer.method not in ("MAX", "AVE"):
+        raise Refused("oneDNN has no stochastic pooling")
+    if len(step.tops) > 1:
+        raise Refused("oneDNN does not give the places of the maxima")
+    w, sizes, outs = layer.window, bottom.shape[2:], top.shape[2:]
+    # Caffe rounds up: the padding behind is what the last window needs.
+    behind = [max((o - 1) * s + k - size - p, 0) for o, s, k, size, p in zip(outs, w.stride, w.kernel, sizes, w.pad)]
+    algorithm = n.POOL_MAX
+    if layer.method == "AVE":
+        algorithm = _average(layer, behind)
+    x = context.layout_of(bottom)
+    window = dims(w.stride), dims(w.kernel), dims([0] * len(outs)), dims(w.pad), dims(behind)
+    forward = Descriptor(context, "pooling_forward", n.TRAINING if step.needed else n.INFERENCE, algorithm, x.desc,
+                         context.layouts.any(top.shape), *window).fast()
+    y = forward.layout(n.DST)
+    arguments: list[Argument] = [Read(n.SRC, bottom, "data", x), Write(n.DST, top, "data", y)]
+    workspace = None
+    if algorithm == n.POOL_MAX and step.needed:
+        workspace = Fixed(n.WORKSPACE, forward.layout(n.WORKSPACE))
+        arguments.append(workspace)
+    work = Work()
+    work.flops = elements(top.shape) * elements(w.kernel)
+    work.forwards = [Primitive(forward, arguments)]
+    context.writes(top, y)
+    if step.needed and step.propagate_down[0]:
+        backward = Descriptor(context, "pooling_backward", algorithm, x.desc, y.desc, *window, forward.handle).fast()
+        back: list[Argument] = [Read(n.DIFF_DST, top, "diff", y), Write(n.DIFF_SRC, bottom, "diff", x)]
+        if workspace:
+            back.append(Fixed(n.WORKSPACE, workspace.layout, workspace.array))
+        work.backwards = [Primitive(backward, back)]
+    return work
+
+
+def _average(layer: Any, behind: Sequence[int]) -> int:
+    """The algorithm that divides as Caffe does: by the window cut at size + pad."""
+    w = layer.window
+    if not w.padded or not layer.count_padding:
+        return n.POOL_WITHOUT_PADDING
+    if all(b <= p for b, p in zip(behind, w.pad_end)):
+        return n.POOL_WITH_PADDING
+    raise Refused("windows reach over the padding, where Caffe's divisor is one that oneDNN does not have")

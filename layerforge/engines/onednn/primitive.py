@@ -1,0 +1,272 @@
+"""Planned calls of oneDNN: descriptors that say which kernel and layouts, and primitives bound to blobs.
+
+A primitive is made once. Running it looks up, for each argument, the array of the wanted layout in the blob's storage (which
+converts only if another representation is newer), points the memory object at it if it is another array than last time, and
+executes.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from ctypes import byref, c_void_p
+from typing import Any
+
+import numpy as np
+
+from layerforge.core.blob import Blob
+from layerforge.core.storage import Representation
+from layerforge.engines.onednn import numbers as n
+from layerforge.engines.onednn.layout import Layout, LayoutFactory, aligned_zeros
+from layerforge.engines.onednn.library import ExecArg, Library, OneDnnError
+
+
+class Refused(Exception):
+    """A rule does not take the layer; the text is the reason."""
+
+
+def _nothing() -> None:
+    return None
+
+
+class Scratch:
+    """One block for the scratchpads of all primitives of a net: they run one after the other."""
+
+    def __init__(self) -> None:
+        self.nbytes = 0
+        self._block: np.ndarray | None = None
+
+    def need(self, nbytes: int) -> None:
+        """Makes room for this many bytes."""
+        self.nbytes = max(self.nbytes, nbytes)
+
+    def array(self) -> np.ndarray:
+        """The block as it is now; another object after it has grown."""
+        if self._block is None or self._block.nbytes < self.nbytes:
+            self._block = aligned_zeros(self.nbytes, np.uint8)
+        return self._block
+
+
+class Context:
+    """What the steps of one net share: the library, the layouts, scratch, and which layout each value was last written in."""
+
+    def __init__(self, library: Library, layouts: LayoutFactory) -> None:
+        self.library, self.layouts = library, layouts
+        self.scratch = Scratch()
+        self.written: dict[Any, Layout] = {}  # Storage → layout
+
+    def layout_of(self, blob: Blob) -> Layout:
+        """The layout that the blob's data will be in when the step being planned runs."""
+        known = self.written.get(blob.data)
+        return known if known is not None and known.shape == blob.shape else self.layouts.plain(blob.shape)
+
+    def writes(self, blob: Blob, layout: Layout | None) -> None:
+        """Notes the layout of a top; None: plain."""
+        if layout is None or layout.is_plain:
+            self.written.pop(blob.data, None)
+        else:
+            self.written[blob.data] = layout
+
+
+class Descriptor:
+    """A primitive descriptor.
+
+    name   "convolution_forward", ...
+    impl   the kernel that oneDNN chose, such as "jit:avx512_core"
+    """
+
+    def __init__(
+        self, context: Context, name: str, *args: Any, post_ops: Callable[[Library, int], None] | None = None, first: int | None = None,
+    ) -> None:
+        library = context.library
+        self.context, self.name, self.handle = context, name, 0
+        args = (library.engine, *args) if first is None else (first, library.engine, *args)  # a reorder's source comes first
+        attributes = library.make("primitive_attr_create")
+        library.call("primitive_attr_set_scratchpad_mode", attributes, n.SCRATCHPAD_USER)
+        chain = library.make("post_ops_create") if post_ops else None
+        try:
+            if post_ops and chain is not None:
+                post_ops(library, chain)
+                library.call("primitive_attr_set_post_ops", attributes, chain)
+            self.handle = library.make(f"{name}_primitive_desc_create", *args, attributes)
+        except OneDnnError as error:
+            raise Refused(f"oneDNN has no kernel: {error}") from None
+        finally:
+            if chain is not None:
+                library.call("post_ops_destroy", chain)
+            library.call("primitive_attr_destroy", attributes)
+        self.impl = library.text_of(self.handle)
+
+    def __del__(self) -> None:
+        if self.handle:
+            self.context.library.call("primitive_desc_destroy", self.handle)
+
+    @property
+    def slow(self) -> bool:
+        """Whether it is oneDNN's reference code."""
+        return self.impl.startswith("ref") or ":ref" in self.impl
+
+    def layout(self, arg: int) -> Layout:
+        """The layout of an argument."""
+        found = self.context.library.desc_of(self.handle, n.EXEC_ARG_DESC, arg)
+        assert found is not None, (self.name, arg)
+        return self.context.layouts.of(found)
+
+    def fast(self) -> Descriptor:
+        """Itself; raises Refused for reference code."""
+        if self.slow:
+            raise Refused(f"oneDNN has only reference code ({self.impl})")
+        return self
+
+
+class Argument:
+    """One argument of a primitive: a blob's data or diff in a layout.
+
+    part            "data" or "diff"
+    representation  under which the storage keeps it; the layout's own unless the storage's plain order is another
+    """
+
+    __slots__ = ("index", "blob", "part", "layout", "representation", "memory", "held", "_set")
+
+    def __init__(self, index: int, blob: Blob | None, part: str, layout: Layout, representation: Representation | None = None) -> None:
+        self.index, self.blob, self.part, self.layout = index, blob, part, layout
+        self.representation = layout.representation if representation is None else representation
+        self.held: Callable[[], Any] = _nothing
+        self.memory = 0
+
+    def attach(self, library: Library) -> None:
+        """Makes the memory object."""
+        self.memory = library.make("memory_create", self.layout.desc, library.engine, None)
+        self._set = library.function("memory_set_data_handle")
+
+    def point(self, array: np.ndarray) -> None:
+        """Lets the memory object be this array."""
+        self._set(self.memory, array.ctypes.data)
+        self.held = weakref.ref(array)
+
+    def bind(self) -> None:
+        """Before each run."""
+        raise NotImplementedError
+
+
+class Read(Argument):
+    """Is read."""
+
+    __slots__ = ()
+
+    def bind(self) -> None:
+        array = getattr(self.blob, self.part).array(self.representation)
+        if self.held() is not array:
+            self.point(array)
+
+
+class Write(Argument):
+    """Is overwritten whole."""
+
+    __slots__ = ()
+
+    def bind(self) -> None:
+        array = getattr(self.blob, self.part).claim(self.representation)
+        if self.held() is not array:
+            self.point(array)
+
+
+class Gradient(Argument):
+    """A parameter's gradient: overwritten when it was cleared, else added to."""
+
+    __slots__ = ("extra", "adds", "parameter")
+
+    def __init__(self, index: int, blob: Blob, layout: Layout, representation: Representation | None = None) -> None:
+        super().__init__(index, blob, "diff", layout, representation)
+        self.parameter = blob
+        self.extra: np.ndarray | None = None
+        self.adds = False
+
+    def bind(self) -> None:
+        storage = self.parameter.diff
+        self.adds = not storage.cleared
+        if self.adds:
+            if self.extra is None:
+                self.extra = aligned_zeros(self.layout.nbytes)
+            array = self.extra
+        else:
+            array = storage.claim(self.representation)
+        if self.held() is not array:
+            self.point(array)
+
+    def finish(self) -> None:
+        """After each run."""
+        if self.adds and self.extra is not None:
+            storage = self.parameter.diff
+            total = storage.array(self.representation)
+            np.add(total, self.extra[: total.size], out=total)
+            storage.wrote(self.representation)
+
+
+class Fixed(Argument):
+    """An array of the step's own: statistics, a workspace."""
+
+    __slots__ = ("array",)
+
+    def __init__(self, index: int, layout: Layout, array: np.ndarray | None = None) -> None:
+        super().__init__(index, None, "", layout)
+        self.array = aligned_zeros(layout.nbytes, np.uint8) if array is None else array
+
+    def bind(self) -> None:
+        if self.held() is not self.array:
+            self.point(self.array)
+
+
+class Pad(Argument):
+    """The scratchpad."""
+
+    __slots__ = ("scratch",)
+
+    def __init__(self, layout: Layout, scratch: Scratch) -> None:
+        super().__init__(n.SCRATCHPAD, None, "", layout)
+        self.scratch = scratch
+        scratch.need(layout.nbytes)
+
+    def bind(self) -> None:
+        array = self.scratch.array()
+        if self.held() is not array:
+            self.point(array)
+
+
+class Primitive:
+    """A kernel with its arguments. Reads come before writes, so that working in place sees the old value."""
+
+    def __init__(self, desc: Descriptor, arguments: Sequence[Argument]) -> None:
+        context = desc.context
+        library = context.library
+        self.name, self.impl = desc.name, desc.impl
+        handle = c_void_p()
+        library.call("primitive_create", byref(handle), desc.handle)
+        arguments = list(arguments)
+        pad = library.desc_of(desc.handle, n.EXEC_ARG_DESC, n.SCRATCHPAD)
+        if pad is not None and library.desc_size(pad):
+            arguments.append(Pad(context.layouts.of(pad), context.scratch))
+        for argument in arguments:
+            argument.attach(library)
+        self.arguments = sorted(arguments, key=lambda a: isinstance(a, (Write, Gradient)))
+        self._gradients = [a for a in arguments if isinstance(a, Gradient)]
+        self._handle, self._stream, self._count = handle, c_void_p(library.stream), len(arguments)
+        self._args = (ExecArg * len(arguments))(*(ExecArg(a.index, a.memory) for a in arguments))
+        self._execute = library.execute
+        weakref.finalize(self, _destroy, library, handle, [a.memory for a in arguments])
+
+    def run(self) -> None:
+        """Binds and executes."""
+        for argument in self.arguments:
+            argument.bind()
+        status = self._execute(self._handle, self._stream, self._count, self._args)
+        if status:
+            raise OneDnnError("primitive_execute", status)
+        for gradient in self._gradients:
+            gradient.finish()
+
+
+def _destroy(library: Library, primitive: c_void_p, memories: Sequence[int]) -> None:
+    library.call("primitive_destroy", primitive)
+    for memory in memories:
+        library.call("memory_destroy", memory)

@@ -1,0 +1,146 @@
+"""OneDnnStep: some layers of a net as primitives, and what a rule makes of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from layerforge.core.blob import Blob
+from layerforge.core.storage import HOST
+from layerforge.engines.onednn import numbers as n
+from layerforge.engines.onednn.library import OneDnnError
+from layerforge.engines.onednn.primitive import Context, Primitive, Refused
+
+
+class Runs(Protocol):
+    """A primitive, or what stands beside primitives."""
+
+    def run(self) -> None:
+        """Computes."""
+
+
+class Work:
+    """What a rule makes of some layers for their present shapes: lists that run in order.
+
+    flops     multiplications and additions of forward; backward is taken as twice that where it has weights
+    restore   puts back the bottom's values that forward has overwritten; None when they are still there
+    """
+
+    def __init__(self) -> None:
+        self.forwards: list[Runs] = []
+        self.backwards: list[Runs] = []
+        self.flops = 0
+        self.restore: Callable[[], None] | None = None
+
+
+class LayerWork(Work):
+    """The layers' own verbs: for shapes that the rule refuses after a reshape."""
+
+    def __init__(self, steps: Sequence[Any], reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+        self.forwards = [_Verb(step.forward) for step in steps]
+        self.backwards = [_Verb(step.backward) for step in reversed(steps) if step.needed]
+
+
+class _Verb:
+    def __init__(self, run: Callable[[], None]) -> None:
+        self.run = run
+
+
+Rule = Callable[[Context, Sequence[Any]], Work]
+
+
+class OneDnnStep:
+    """Layers that run as primitives.
+
+    layers     their numbers
+    parts      their own steps, for passes that cut this one
+    in_parts   the last forward pass ran by the parts: backward must too
+    """
+
+    engine = "ONEDNN"
+
+    def __init__(self, context: Context, parts: Sequence[Any], rule: Rule) -> None:
+        self.layers = tuple(i for part in parts for i in part.layers)
+        self.parts, self.in_parts = tuple(parts), False
+        self._context, self._rule = context, rule
+        self._works: dict[Any, Work] = {}
+        self._bottoms = [view.blob for view in parts[0].bottoms]
+        self._shapes = self._now()
+        self.work = self._works[self._shapes] = plan(rule, context, parts)
+
+    def _now(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(blob.shape for blob in self._bottoms)
+
+    def reshape(self) -> None:
+        for part in self.parts:
+            part.reshape()
+        self._shapes = self._now()
+        work = self._works.get(self._shapes)
+        if work is None:
+            try:
+                work = plan(self._rule, self._context, self.parts)
+            except Refused as refusal:
+                work = LayerWork(self.parts, str(refusal))
+            self._works[self._shapes] = work
+        self.work = work
+
+    def forward(self) -> None:
+        if self._now() != self._shapes:
+            self.reshape()
+        for each in self.work.forwards:
+            each.run()
+
+    def backward(self) -> None:
+        for each in self.work.backwards:
+            each.run()
+
+    def replay(self) -> None:
+        """Runs forward again by the parts, so that their backward passes find what they keep. Statistics stay as they are."""
+        if self.work.restore is not None:
+            self.work.restore()
+        kept = [view.blob for part in self.parts if part.layer.updates_blobs for view in part.layer.blobs]
+        values = [blob.data.array(HOST).copy() for blob in kept]
+        for part in self.parts:
+            part.forward()
+        for blob, value in zip(kept, values):
+            blob.data.set(value)
+        self.in_parts = True
+
+
+def plan(rule: Rule, context: Context, parts: Sequence[Any]) -> Work:
+    """What the rule makes of the layers.
+
+    Raises Refused.
+    """
+    try:
+        return rule(context, parts)
+    except OneDnnError as error:
+        raise Refused(str(error)) from None
+
+
+def private(shape: Sequence[int], name: str) -> Blob:
+    """A blob of the step's own."""
+    return Blob(shape, np.float32, name)
+
+
+def elements(shape: Sequence[int]) -> int:
+    """The number of values."""
+    return math.prod(shape)
+
+
+def primitives(work: Work) -> list[Primitive]:
+    """The primitives of both passes."""
+    return [each for each in (*work.forwards, *work.backwards) if isinstance(each, Primitive)]
+
+
+POST_RELU = n.RELU
+
+
+def relu_after(slope: float) -> Callable[[Any, int], None]:
+    """A post-op: y = max(x, 0) + slope · min(x, 0)."""
+    return lambda library, chain: library.call("post_ops_append_eltwise", chain, n.RELU, slope, 0.0)

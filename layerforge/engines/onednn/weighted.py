@@ -1,0 +1,75 @@
+"""What layers with weights share: choosing kernels, homes of parameters, fused ReLU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from layerforge.core.blob import Blob
+from layerforge.core.storage import Representation
+from layerforge.engines.onednn import numbers as n
+from layerforge.engines.onednn.layout import Layout
+from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Primitive, Read, Refused, Write
+
+
+def follows_in_place(steps: Sequence[Any], index: int) -> bool:
+    """Whether the layer works in place on the only top of the one before, and runs backward if that does."""
+    before, here = steps[index - 1], steps[index]
+    if len(before.tops) != 1 or len(here.bottoms) != 1 or len(here.tops) != 1:
+        return False
+    blob = before.tops[0].blob
+    chained = here.bottoms[0].blob is blob and here.tops[0].blob is blob
+    return chained and here.needed == before.needed and (not here.needed or bool(here.propagate_down[0])) \
+        and not any(before.layer.definition.loss_weight) and engine_of(here) in ("DEFAULT", "ONEDNN")
+
+
+def engine_of(step: Any) -> str:
+    """What the text says about the engine."""
+    return str(getattr(step.layer.params, "engine", "DEFAULT") or "DEFAULT")
+
+
+def fusable_relu(steps: Sequence[Any], index: int) -> bool:
+    """Whether steps[index] is a ReLU in place whose gradient follows from its output."""
+    if index >= len(steps) or steps[index].layer.type != "ReLU" or not follows_in_place(steps, index):
+        return False
+    layer = steps[index].layer
+    return layer.slope >= 0 and not layer.limits
+
+
+def make_home(blob: Blob, representation: Representation) -> None:
+    """Parameter and gradient stay in this layout between passes, unless another layer that shares them chose first."""
+    for storage in (blob.data, blob.diff):
+        if storage.home.plain:
+            storage.home = representation
+
+
+def best(make: Callable[..., Descriptor], anything: Sequence[Any], *wishes: Sequence[Any]) -> Descriptor:
+    """The first wish for layouts that gets the kernel which oneDNN picks when free, else that free choice.
+
+    Raises Refused for reference code.
+    """
+    free = make(*anything).fast()
+    for wish in wishes:
+        try:
+            desc = make(*wish)
+        except Refused:
+            continue
+        if desc.impl == free.impl:
+            return desc
+    return free
+
+
+def weight_gradient(context: Context, layer: Any, layout: Layout, order: Layout) -> Argument:
+    """Where the gradient of the weights goes; oneDNN computes it also where only the bias's is wanted."""
+    w = layer.W.blob
+    if not layer.needs_gradient[0]:
+        return Write(n.DIFF_WEIGHTS, Blob(w.shape), "diff", layout)
+    return Gradient(n.DIFF_WEIGHTS, w, layout, context.layouts.stored(layout, order))
+
+
+def relu_backward(context: Context, blob: Blob, layout: Layout, slope: float) -> Primitive:
+    """dx = dy where y > 0, else slope · dy; in place in the blob's diff."""
+    hint = Descriptor(context, "eltwise_forward", n.TRAINING, n.RELU_BY_DST, layout.desc, layout.desc, slope, 0.0)
+    desc = Descriptor(context, "eltwise_backward", n.RELU_BY_DST, layout.desc, layout.desc, layout.desc, slope, 0.0, hint.handle)
+    return Primitive(desc, [Read(n.DST, blob, "data", layout), Read(n.DIFF_DST, blob, "diff", layout),
+                            Write(n.DIFF_SRC, blob, "diff", layout)])
