@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from layerforge.core.taps import Taps, linear
 from layerforge.layers.base import Layer
 from layerforge.netdef.params import Params, field
 
@@ -32,7 +35,15 @@ class Interp(Layer):
         self.require(len(shape) == 4, f"bottom[0] has the shape {shape}, it needs 4 axes (N, C, H, W)")
         kept = [n + p.pad_beg + p.pad_end for n in shape[2:]]
         self.require(min(kept) >= 1, f"pad_beg and pad_end leave {kept} of {shape[2:]}", field="pad_beg")
-        top[0].reshape(*shape[:2], *self._sizes(*kept))
+        outs = self._sizes(*kept)
+        top[0].reshape(*shape[:2], *outs)
+        self.rows, self.columns = (self._taps(n, o) for n, o in zip(kept, outs))
+
+    def _taps(self, size, outputs):
+        """Of what is left of an axis, corners aligned."""
+        step = (size - 1) / (outputs - 1) if outputs > 1 else 0.0
+        index, weight = linear(np.arange(outputs) * step, size)
+        return Taps(index - self.params.pad_beg, weight)
 
     def _sizes(self, *sizes):
         p = self.params
@@ -47,8 +58,8 @@ class Interp(Layer):
         return [n + (n - 1) * (p.zoom_factor - 1) for n in small]
 
     def forward(self, bottom, top):
-        self.ops.bilinear(bottom[0].data, -self.params.pad_beg, -self.params.pad_end, out=top[0].data)
+        self.ops.resize(bottom[0].data, self.rows, self.columns, out=top[0].data)
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
-            self.ops.bilinear_gradient(top[0].diff, -self.params.pad_beg, -self.params.pad_end, out=bottom[0].diff)
+            self.ops.resize_gradient(top[0].diff, self.rows, self.columns, out=bottom[0].diff)

@@ -1,21 +1,20 @@
-"""Bilinear interpolation of planes."""
+"""Resizing of planes."""
 
 from typing import Any
+
+from layerforge.core.taps import Taps
 
 Array = Any
 
 
 class InterpolationOps:
-    """x, dx (N, C, H, W)      y, dy (N, C, Ho, Wo)
+    """x, dx (N, C, H, W)      y, dy (N, C, Ho, Wo)      rows, columns: Taps of Ho and Wo outputs, arrays of the host"""
 
-    Of each input axis `begin` values at the start and `end` values at the end are cut off first, which leaves n.
-    Corners are aligned: output i lies at begin + i (n - 1) / (outputs - 1), a single output at `begin`.
-    """
-
-    def bilinear(self, x: Array, begin: int, end: int, *, out: Array) -> None:
-        """out[p, q] = the mean of the four values of x around the place of (p, q), weighted by nearness."""
+    def resize(self, x: Array, rows: Taps, columns: Taps, *, out: Array) -> None:
+        """out[p, q] = Σ_s,t rows.weight[p, s] columns.weight[q, t] x[rows.index[p, s], columns.index[q, t]]"""
         raise NotImplementedError
 
-    def bilinear_gradient(self, dy: Array, begin: int, end: int, *, out: Array) -> None:
-        """The transpose: each dy is shared out over its four values; zeros where x was cut off."""
+    def resize_gradient(self, dy: Array, rows: Taps, columns: Taps, *, out: Array) -> None:
+        """The transpose: out[i, j] = Σ over all p, s, q, t with rows.index[p, s] = i and columns.index[q, t] = j of
+        rows.weight[p, s] columns.weight[q, t] dy[p, q]."""
         raise NotImplementedError
