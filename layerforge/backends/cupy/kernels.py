@@ -46,7 +46,9 @@ def typed(value: Any, dtype: np.dtype[Any]) -> Any:
     if value is None:
         return np.uint64(0)
     if isinstance(value, (bool, int)):
-        return np.int32(value)  # raises OverflowError beyond 32 bits: never a silent wrap
+        if not -(2**31) <= value < 2**31:  # NumPy before 2 wraps it silently
+            raise OverflowError(f"{value} is no 32-bit int")
+        return np.int32(value)
     return dtype.type(value) if isinstance(value, float) else value
 
 
