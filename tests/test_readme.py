@@ -35,6 +35,9 @@ def commands(page: Path) -> list[str]:
     return [line for block in blocks(page, "sh") for line in block.splitlines() if line and not line.startswith("#")]
 
 
+WITH_COMMANDS = [page for page in PAGES if commands(page)]
+
+
 def idx(path: Path, values: np.ndarray) -> None:
     """An IDX file of bytes, as MNIST has them."""
     header = struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
@@ -72,7 +75,7 @@ def shortened(line: str) -> str:
     return line + " --iterations 4" if line.startswith("layerforge demo") else line
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_of_the_page_run(page, scratch):
     for line in commands(page):
         command = shortened(line)
@@ -85,7 +88,7 @@ def test_commands_of_the_page_run(page, scratch):
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_targets_of_make_exist(page):
     targets = re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.M)
     for line in commands(page):

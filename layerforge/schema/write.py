@@ -14,14 +14,14 @@ from layerforge.schema.kinds import MessageKind, message_kind
 _ESCAPES = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t", ord('"'): '\\"', ord("\\"): "\\\\"}
 
 
-def net_text(net: NetDef) -> str:
-    """The prototxt of a net."""
-    return tree_text(net_fields(net), "NetParameter")
+def net_text(net: NetDef, width: int = 0) -> str:
+    """The prototxt of a net; messages that fit into `width` columns stand on one line."""
+    return tree_text(net_fields(net), "NetParameter", width)
 
 
-def solver_text(solver: SolverDef) -> str:
-    """The prototxt of a solver."""
-    return tree_text(solver_fields(solver), "SolverParameter")
+def solver_text(solver: SolverDef, width: int = 0) -> str:
+    """The prototxt of a solver; messages that fit into `width` columns stand on one line."""
+    return tree_text(solver_fields(solver), "SolverParameter", width)
 
 
 def net_bytes(net: NetDef) -> bytes:
@@ -37,12 +37,15 @@ def layer_bytes(layer: LayerDef) -> bytes:
     return data
 
 
-def tree_text(fields: Fields, message: str) -> str:
-    """The text of a tree; fields in the order of their numbers, as Caffe prints them, those of plugins last."""
-    return "".join(line + "\n" for line in _lines(fields, message_kind(message), ""))
+def tree_text(fields: Fields, message: str, width: int = 0) -> str:
+    """The text of a tree; fields in the order of their numbers, as Caffe prints them, those of plugins last.
+
+    width  messages that fit into so many columns stand on one line: `param { lr_mult: 1 }`
+    """
+    return "".join(line + "\n" for line in _lines(fields, message_kind(message), "", width))
 
 
-def _lines(fields: Fields, kind: MessageKind | None, indent: str) -> Iterator[str]:
+def _lines(fields: Fields, kind: MessageKind | None, indent: str, width: int) -> Iterator[str]:
     known = kind.fields if kind else {}
     last = 2**30
     for name in sorted(fields, key=lambda n: known[n].number if n in known else last):
@@ -51,9 +54,9 @@ def _lines(fields: Fields, kind: MessageKind | None, indent: str) -> Iterator[st
         for each in field.value if isinstance(field.value, tuple) else (field,):
             if isinstance(each.value, Mapping):
                 inner = message_kind(known[name].message) if name in known else None
-                yield f"{indent}{name} {{"
-                yield from _lines(each.value, inner, indent + "  ")
-                yield f"{indent}}}"
+                inside = list(_lines(each.value, inner, indent + "  ", width))
+                one = " ".join([f"{indent}{name} {{", *(line.lstrip() for line in inside), "}"])
+                yield from [one] if len(one) <= width else [f"{indent}{name} {{", *inside, f"{indent}}}"]
             else:
                 yield f"{indent}{name}: {_scalar(each.value, is_enum)}"
 

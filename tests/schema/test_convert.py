@@ -113,3 +113,19 @@ def test_numbers_are_written_so_that_they_read_back():
     text = net_text(parse_net("layer { loss_weight: [1e-10, 3e38, -0.1, 12345678, inf] }"))
     values = parse_net(text).layers[0].loss_weight
     assert values == (1e-10, 3e38, -0.1, 12345678.0, float("inf"))
+
+
+def test_messages_that_fit_into_the_width_stand_on_one_line():
+    text = """layer { name: "a { b" type: "ReLU" }
+layer {
+  name: "ip"
+  type: "InnerProduct"
+  include { }
+  inner_product_param {
+    num_output: 10
+    weight_filler { type: "xavier" }
+  }
+}
+"""
+    assert net_text(parse_net(text), width=40) == text
+    assert net_text(parse_net(net_text(parse_net(text), width=200))) == net_text(parse_net(text))

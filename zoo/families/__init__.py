@@ -1,0 +1,1 @@
+"""Families of nets: what a paper's sizes have in common."""
