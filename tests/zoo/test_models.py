@@ -54,6 +54,16 @@ def test_solvers_can_be_read(name):
         assert solver.max_iter > 0 and solver.base_lr > 0
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_every_layer_with_weights_that_is_applied_is_trained(name):
+    model = models()[name]
+    if set(model.nets) != {DEPLOY, TRAIN_VAL}:
+        return
+    applied, trained = ({layer: [blob.shape for blob in blobs] for layer, blobs in built(model, file).params.items()}
+                        for file in (DEPLOY, TRAIN_VAL))
+    assert applied.items() <= trained.items()
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_figures_are_the_published_ones(name):
     model = models()[name]
