@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from layerforge.solver.loop import Solver
 
 WINDOW_SECONDS = 10.0  # the rate is that of the last seconds, not of the whole run
+LASTING = {"solver.cpp", "solver.cpp:72", "solver.cpp:296", "solver.cpp:311"}
+"""Sources of messages worth keeping: what Caffe has no words for, which weights and state are used, how to go on."""
 
 
 class Rate:
@@ -67,8 +69,8 @@ class Display(Observer):
 
     def on_start(self, solver: Solver) -> None:
         self.images = batch_size(solver.net) * solver.params.iter_size
-        self._progress.start()
         self._progress.update(self._task, completed=solver.iter, total=solver.params.max_iter)
+        self._progress.start()
 
     def on_iteration(self, report: Report) -> None:
         self.rate.update(report.iteration)
@@ -86,6 +88,10 @@ class Display(Observer):
 
     def on_snapshot(self, path: str, kind: str, file_format: str) -> None:
         self.note(f"saving {path}")
+
+    def on_message(self, text: str, source: str = "solver.cpp") -> None:
+        if source in LASTING:
+            self.note(text)
 
     def note(self, text: str) -> None:
         """A line that stays, above the bar."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from types import SimpleNamespace
@@ -52,7 +53,7 @@ def train(definition: SolverDef, args: SimpleNamespace) -> int:
         if not solver.stopped:
             log.line("caffe.cpp:250", "Optimization Done.")
     if watched:
-        print(f"log: {log.path}", file=sys.stderr)
+        print(f"log: {os.path.abspath(log.path)}", file=sys.stderr)
     return interrupts.exit_code
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -60,15 +60,17 @@ def test_not_on_a_terminal_the_lines_are_those_of_caffe(model, capsys):
     assert texts[-1] == "*** Benchmark ends ***"
 
 
-def test_the_time_of_a_layer_is_its_own(model, monkeypatch):
-    net = build_net(parse_net(NET, "net.prototxt"), Phase.TRAIN)
-    slow = net.layers[1].forward
-    monkeypatch.setattr(net.layers[1], "forward", lambda bottom, top: (time.sleep(0.02), slow(bottom, top)))
+def test_the_time_of_a_layer_is_its_own(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    net = build_net(parse_net(NET, "net.prototxt"), Phase.TRAIN, engines=())
+    for layer, forward, backward in zip(net.layers, (1, 10, 100), (0, 1000, 10000)):
+        for verb, seconds in (("forward", forward), ("backward", backward)):
+            monkeypatch.setattr(layer, verb, lambda *blobs, s=seconds: now.__setitem__(0, now[0] + s))
     measured = measure(net, 2)
-    ip = measured.layers[1]
-    assert 20 <= ip.forward_ms < 200 and ip.backward_ms < 20
-    assert measured.layers[0].forward_ms < 20
-    assert min(measured.iteration_ms) >= 20
+    assert [layer.forward_ms for layer in measured.layers] == [1e3, 1e4, 1e5]
+    assert [layer.backward_ms for layer in measured.layers] == [0, 1e6, 1e7]
+    assert measured.iteration_ms == [11111e3, 11111e3]
 
 
 def test_measuring_leaves_no_hooks_behind():

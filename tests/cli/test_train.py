@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -117,52 +118,72 @@ def test_cpu_overrules_the_solver(line):
     assert main(["train", "-solver", "solver.prototxt", "--cpu"]) == 0
 
 
-def start(folder, **how) -> subprocess.Popen:
-    program = [sys.executable, "-m", "layerforge", "train", "-solver", "solver.prototxt"]
+def start(folder, *more, **how) -> subprocess.Popen:
+    program = [sys.executable, "-m", "layerforge", "train", "-solver", "solver.prototxt", *more]
     return subprocess.Popen(program, cwd=folder, **how)
 
 
-def wait_for(path, seconds=30):
-    end = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < end, f"{path.name} did not appear"
+def wait_for_training(folder, seconds=30):
+    """Waits until the log tells of an iteration."""
+    end, log = time.monotonic() + seconds, folder / "run.log"
+    while not (log.exists() and "Iteration 5 (" in log.read_text()):
+        assert time.monotonic() < end, "no iteration was logged"
         time.sleep(0.02)
 
 
+@pytest.fixture
+def endless(line):
+    """A folder with a run that does not end by itself, and saves only when told."""
+    folder = line()
+    text = (folder / "solver.prototxt").read_text()
+    for before, after in (("max_iter: 10", "max_iter: 100000000"), ("snapshot: 5", "snapshot: 50000000"),
+                          ("test_interval: 5", "test_interval: 50000000")):
+        text = text.replace(before, after)
+    (folder / "solver.prototxt").write_text(text)
+    return folder
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
-def test_signals_save_and_end_the_run(line, number, code):
-    folder = line(more="max_iter: 100000000\n")
-    (folder / "solver.prototxt").write_text((folder / "solver.prototxt").read_text().replace("max_iter: 10\n", ""))
-    process = start(folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for(folder / "line_iter_5.solverstate")
+def test_signals_save_and_end_the_run(endless, number, code):
+    process = start(endless, "--log", "run.log", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_training(endless)
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == code, err
     last = texts(err)[-1]
     assert last.startswith("To go on: layerforge train --solver solver.prototxt --snapshot line_iter_")
-    assert os.path.exists(folder / last.split()[-1])
+    assert os.path.exists(endless / last.split()[-1])
+
+
+def on_a_terminal(folder, *more, act=lambda process: None) -> str:
+    """What a run shows on a terminal; `act` may send it signals."""
+    pty = pytest.importorskip("pty", reason="this system has no pseudo terminals")
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "110"}
+    process = start(folder, *more, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    act(process)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux says so when the other end is closed
+        while piece := os.read(ours, 65536):
+            shown += piece
+    os.close(ours)
+    assert process.wait(timeout=30) == 0, shown.decode()
+    return shown.decode()
 
 
 def test_on_a_terminal_a_bar_is_shown_and_lines_go_to_a_file(line):
-    pty = pytest.importorskip("pty", reason="this system has no pseudo terminals")
     folder = line()
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "110"}
-    process = start(folder, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:  # Linux says so when the other end is closed
-            break
-        if not piece:
-            break
-        shown += piece
-    os.close(ours)
-    assert process.wait(timeout=30) == 0
-    text = shown.decode()
+    shown = on_a_terminal(folder)
     logs = list(folder.glob("line_*.log"))
-    assert len(logs) == 1 and f"log: {logs[0].name}" in text
-    assert "10/10" in text and "saving line_iter_10.caffemodel" in text and "test net 0: loss" in text
-    assert "Use CPU." not in text and texts(logs[0].read_text())[-1] == "Optimization Done."
+    assert len(logs) == 1 and f"log: {logs[0]}" in shown.replace("\r\n", "")
+    assert "10/10" in shown and "saving line_iter_10.caffemodel" in shown and "test net 0: loss" in shown
+    assert "Use CPU." not in shown and texts(logs[0].read_text())[-1] == "Optimization Done."
+
+
+def test_on_a_terminal_ctrl_c_shows_how_to_go_on(endless):
+    def interrupt(process):
+        wait_for_training(endless)
+        process.send_signal(signal.SIGINT)
+    shown = on_a_terminal(endless, "--log", "run.log", act=interrupt)
+    assert "To go on: layerforge train --solver solver.prototxt --snapshot line_iter_" in shown
