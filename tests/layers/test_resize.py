@@ -97,7 +97,8 @@ class TestResample(LayerTest):
             d = scale * distance
             if type == "LINEAR":
                 return np.maximum(1 - d, 0)
-            return np.where(d <= 1, 1.5 * d**3 - 2.5 * d**2 + 1, np.where(d < 2, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2, 0))
+            outer = np.where(d < 2, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2, 0)
+            return np.where(d <= 1, 1.5 * d**3 - 2.5 * d**2 + 1, outer)
 
         for p, q in np.ndindex(height, width):
             both = np.outer(weights(p), weights(q))

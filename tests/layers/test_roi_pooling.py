@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from layerforge.core.errors import LayerForgeError
-from layerforge.layers.roi_pooling import ROIPooling
+from layerforge.layers.roi_pooling import PSROIPooling, ROIPooling
 from layerforge.testing import LayerTest
 from layerforge.testing.harness import Rig
 
@@ -51,3 +51,34 @@ def test_a_region_of_a_missing_picture_is_refused():
     made = Rig(ROIPooling, dict(pooled_h=1, pooled_w=1), [np.zeros((1, 1, 3, 3)), np.array([[1, 0, 0, 2, 2]])])
     with pytest.raises(LayerForgeError, match="region 0 of bottom.1. is in picture 1 of 1"):
         made.forward()
+
+
+class TestPSROIPooling(LayerTest):
+    layer, check_bottoms = PSROIPooling, (0,)
+    cases = [
+        dict(spatial_scale=1.0, output_dim=2, group_size=2),
+        dict(spatial_scale=0.5, output_dim=1, group_size=3),
+    ]
+
+    def inputs(self, rng, output_dim, group_size, **_):
+        return [rng.normal(size=(2, output_dim * group_size**2, 7, 6)), REGIONS]
+
+    def expected(self, x, regions, spatial_scale, output_dim, group_size):
+        g, y = group_size, np.zeros((len(regions), output_dim, group_size, group_size))
+        for r, (picture, *box) in enumerate(regions):
+            left, top, right, bottom = (math.copysign(math.floor(abs(v) + 0.5), v) for v in box)
+            start, size = (top * spatial_scale, left * spatial_scale), (bottom - top + 1, right - left + 1)
+            step = [max(n * spatial_scale, 0.1) / g for n in size]
+            for d, *at in np.ndindex(output_dim, g, g):
+                rows, columns = (
+                    slice(*(min(max(n, 0), most) for n in (math.floor(k * b + a), math.ceil((k + 1) * b + a))))
+                    for k, b, a, most in zip(at, step, start, (7, 6))
+                )
+                seen = x[int(picture), (d * g + at[0]) * g + at[1], rows, columns]
+                y[(r, d, *at)] = seen.mean() if seen.size else 0
+        return y
+
+
+def test_channels_must_fit_the_bins():
+    with pytest.raises(LayerForgeError, match="ask for 8"):
+        Rig(PSROIPooling, dict(spatial_scale=1.0, output_dim=2, group_size=2), [np.zeros((1, 4, 3, 3)), REGIONS])

@@ -6,10 +6,12 @@ import numpy as np
 
 from layerforge.backends.numpy.channels import NumpyChannelOps
 from layerforge.backends.numpy.convolution import NumpyConvolutionOps
+from layerforge.backends.numpy.flow import NumpyFlowOps
 from layerforge.backends.numpy.interpolation import NumpyInterpolationOps
 from layerforge.backends.numpy.linear import NumpyLinearOps
 from layerforge.backends.numpy.lrn import NumpyLrnOps
 from layerforge.backends.numpy.pooling import NumpyPoolingOps
+from layerforge.backends.numpy.position_sensitive import NumpyPositionSensitiveOps
 from layerforge.backends.numpy.random import NumpyRandomOps
 from layerforge.backends.numpy.reduction import NumpyReductionOps
 from layerforge.backends.numpy.regions import NumpyRegionOps
@@ -22,10 +24,12 @@ from layerforge.core.storage import HOST
 class NumpyOps(
     NumpyChannelOps,
     NumpyConvolutionOps,
+    NumpyFlowOps,
     NumpyInterpolationOps,
     NumpyLinearOps,
     NumpyLrnOps,
     NumpyPoolingOps,
+    NumpyPositionSensitiveOps,
     NumpyRandomOps,
     NumpyReductionOps,
     NumpyRegionOps,
