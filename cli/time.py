@@ -22,13 +22,13 @@ from layerforge.solver.params import SolverParams
 def layer_table(timing: Timing) -> Table:
     """A row per layer with its share of forward and backward together."""
     whole = timing.forward_ms + timing.backward_ms or 1.0
-    body = [(layer.name, layer.type, _ms(layer.forward_ms), _ms(layer.backward_ms),
+    body = [(layer.name, layer.type, layer.engine, _ms(layer.forward_ms), _ms(layer.backward_ms),
              f"{(layer.forward_ms + layer.backward_ms) / whole:.1%}") for layer in timing.layers]
-    footer = [("all layers", "", _ms(timing.forward_ms), _ms(timing.backward_ms), "100.0%")]
+    footer = [("all layers", "", "", _ms(timing.forward_ms), _ms(timing.backward_ms), "100.0%")]
     return Table(f"{timing.net or 'net'}: mean of {timing.iterations} iterations", _COLUMNS, body, footer)
 
 
-_COLUMNS = ("layer", "type", "forward ms", "backward ms", "share")
+_COLUMNS = ("layer", "type", "engine", "forward ms", "backward ms", "share")
 
 
 @tables("time")
@@ -45,6 +45,15 @@ def totals(timing: Timing) -> Table:
     if timing.training_ms:
         body.append(("  of it update", _ms(timing.update_ms), "-", "-", "-", "-"))
     return Table("", ("", "mean ms", "median", "least", "greatest", "images/s"), body)
+
+
+@tables("explain")
+def choices(net: Net) -> Table:
+    """Which layers run as one step, who runs it, and why other engines do not."""
+    body = [(", ".join(net.layer_names[i] for i in choice.step.layers), choice.step.engine,
+             "; ".join(f"{refusal.engine}: {refusal.reason}" for refusal in choice.refusals))
+            for choice in net.plan.choices]
+    return Table("who runs which layers, and why no other engine does", ("layers", "engine", "refused"), body)
 
 
 def _ms(value: float) -> str:
@@ -76,7 +85,7 @@ def _time_net(args: SimpleNamespace, log: Log) -> Timing:
     phase = Phase[args.phase or "TRAIN"]
     net = build_net(read_net(args.model), phase, level=args.level, stages=options.names(args.stage), backend=backend)
     with contextlib.closing(net):
-        return _passes(net, args.iterations, log)
+        return _passes(net, args, log)
 
 
 def _time_solver(args: SimpleNamespace, log: Log) -> Timing:
@@ -87,20 +96,22 @@ def _time_solver(args: SimpleNamespace, log: Log) -> Timing:
     log.line("caffe.cpp:343", options.device_line(backend))
     solver = Solver(definition, backend=backend, level=args.level, stages=options.names(args.stage))
     with contextlib.closing(solver):
-        timing = _passes(solver.net, args.iterations, log)
+        timing = _passes(solver.net, args, log)
         measure_training(solver, args.iterations, timing)
     return timing
 
 
-def _passes(net: Net, iterations: int, log: Log) -> Timing:
+def _passes(net: Net, args: SimpleNamespace, log: Log) -> Timing:
     """One pass to warm up, then the measured ones."""
+    if args.explain:
+        print("\n\n".join(map(str, collect_tables("explain", net))), end="\n\n")
     log.line("caffe.cpp:351", "Performing Forward")
     log.line("caffe.cpp:356", f"Initial loss: {net.forward():g}")
     log.line("caffe.cpp:357", "Performing Backward")
     net.backward()
     log.line("caffe.cpp:365", "*** Benchmark begins ***")
-    log.line("caffe.cpp:366", f"Testing for {iterations} iterations.")
-    return measure(net, iterations, lambda i, ms: log.line(
+    log.line("caffe.cpp:366", f"Testing for {args.iterations} iterations.")
+    return measure(net, args.iterations, lambda i, ms: log.line(
         "caffe.cpp:394", f"Iteration: {i + 1} forward-backward time: {ms:g} ms."))
 
 
@@ -121,7 +132,8 @@ def _caffe_lines(log: Log, timing: Timing) -> None:
 command = Command(
     "time", "times each layer forward and backward, or whole training iterations", run,
     (*options.CAFFE, options.CPU, options.THREADS, options.LOG,
-     Flag("json", str, "", "writes the figures to this file", "FILE")),
+     Flag("json", str, "", "writes the figures to this file", "FILE"),
+     Flag("explain", bool, False, "tells which engine runs each layer, and why others do not")),
     examples=(("layerforge time --model net.prototxt --iterations 20", "a table of layers, in the TRAIN phase"),
               ("layerforge time --solver solver.prototxt --iterations 20", "training iterations with their update"),
               ("layerforge time --model net.prototxt --phase TEST --json times.json", "figures for another program")),

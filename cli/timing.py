@@ -14,12 +14,13 @@ from layerforge.solver.loop import Solver
 
 @dataclass(frozen=True)
 class LayerTime:
-    """Means over the iterations, in milliseconds."""
+    """Means over the iterations, in milliseconds. engine: who runs the layer."""
 
     name: str
     type: str
     forward_ms: float
     backward_ms: float
+    engine: str = "layer"
 
 
 @dataclass
@@ -123,8 +124,9 @@ def measure(net: Net, iterations: int, done: Callable[[int, float], None] = lamb
             net.backward()
             iteration_ms.append((time.perf_counter() - started) * 1e3)
             done(iteration, iteration_ms[-1])
-    layers = [LayerTime(layer.name, layer.type, forward / iterations * 1e3, backward / iterations * 1e3)
-              for layer, forward, backward in zip(net.layers, clock.forward, clock.backward)]
+    engines = {index: step.engine for step in net.steps for index in step.layers}
+    layers = [LayerTime(layer.name, layer.type, forward / iterations * 1e3, backward / iterations * 1e3, engines[i])
+              for i, (layer, forward, backward) in enumerate(zip(net.layers, clock.forward, clock.backward))]
     return Timing(net.name, iterations, layers, iteration_ms, batch=batch_size(net))
 
 

@@ -10,6 +10,9 @@ import pytest
 from layerforge.cli import timing
 from layerforge.cli.main import main
 from layerforge.cli.timing import LayerTime, Timing, batch_size, measure
+from layerforge.engines.lowering import Refusal
+from layerforge.graph import lower
+from layerforge.graph.lower import Choice
 from layerforge.net.build import build_net
 from layerforge.netdef.types import Phase
 from layerforge.schema.read import parse_net
@@ -36,7 +39,7 @@ def test_prints_a_row_per_layer_with_totals(model, capsys):
     out = capsys.readouterr().out
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line and not line.startswith("-")}
     assert list(rows)[:6] == ["tiny:", "layer", "data", "ip", "loss", "all"]
-    assert rows["ip"][0] == "InnerProduct" and rows["ip"][3].endswith("%")
+    assert rows["ip"][0] == "InnerProduct" and rows["ip"][4].endswith("%")
     assert "forward + backward" in out
 
 
@@ -98,6 +101,13 @@ def test_a_solver_adds_whole_training_iterations(line, capsys):
     figures = json.loads((folder / "times.json").read_text())
     assert 0 < figures["update_ms"] < figures["training_iteration_ms"]["mean"] and figures["iter_size"] == 2
     assert not list(folder.glob("*.caffemodel")), "timing saves nothing"
+
+
+def test_explain_names_the_engine_of_each_layer_and_the_reasons_of_others(model, capsys, monkeypatch):
+    monkeypatch.setattr(lower, "_choose", lambda steps, i, engines: Choice(steps[i], (Refusal("FAST", f"no {i}"),)))
+    assert main(["time", "-model", model, "-iterations", "1", "--explain"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["ip", "layer", "FAST:", "no", "1"] in rows
 
 
 def test_a_missing_file_is_a_message(tmp_path, capsys):
