@@ -15,7 +15,11 @@ import layerforge
 from layerforge.cli.flags import Command, Flag, UsageError, bind, describe, parse, usage
 from layerforge.core.errors import LayerForgeError, did_you_mean
 
-COMMANDS = ("train", "test", "time", "device_query", "layers", "dataset", "demo")
+COMMANDS = (
+    "train", "test", "time", "device_query", "layers",
+    "dataset", "convert_imageset", "compute_image_mean",
+    "demo",
+)
 """Each is a file of this folder that holds a `command`."""
 
 GENERAL = (

@@ -167,8 +167,17 @@ def make_datum(pixels: np.ndarray | bytes, label: int = 0, *, encoded: bool = Fa
             raise TypeError(f"pixels must be bytes of three axes, not {array.dtype} of {array.ndim}")
         data = array.tobytes()
         head = b"".join(bytes((number << 3,)) + _number(n) for number, n in enumerate(array.shape, 1))
-    tail = b"\x28" + _number(label & 0xFFFFFFFFFFFFFFFF) + (b"\x38\x01" if encoded else b"")
+    tail = b"\x28" + _number(label & 0xFFFFFFFFFFFFFFFF) + (b"\x38\x01" if encoded else b"\x38\x00")
     return head + b"\x22" + _number(len(data)) + data + tail
+
+
+def make_float_datum(values: np.ndarray) -> bytes:
+    """The record of values (C, H, W), as extract_features writes it: without a label, a tag before every value."""
+    head = b"".join(bytes((number << 3,)) + _number(n) for number, n in enumerate(values.shape, 1))
+    rows = np.empty((values.size, 5), np.uint8)
+    rows[:, 0] = 6 << 3 | 5
+    rows[:, 1:] = np.ascontiguousarray(values, "<f4").reshape(-1, 1).view(np.uint8)
+    return head + rows.tobytes()
 
 
 def _number(value: int) -> bytes:

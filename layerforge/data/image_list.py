@@ -18,10 +18,11 @@ MAX_LABEL = 2**31 - 1
 
 
 class ImageList(NamedTuple):
-    """Picture names and their labels, as a list file gives them."""
+    """Picture names and their labels, as a list file gives them; lines: where each stands."""
 
     names: Sequence[str]
     labels: Sequence[int]
+    lines: Sequence[int] = ()
 
 
 def read_image_list(path: str) -> ImageList:
@@ -31,6 +32,7 @@ def read_image_list(path: str) -> ImageList:
     """
     names: list[str] = []
     labels: list[int] = []
+    lines: list[int] = []
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             for number, line in enumerate(file, 1):
@@ -40,11 +42,12 @@ def read_image_list(path: str) -> ImageList:
                 name, space, label = line.rpartition(" ")
                 names.append(name if space else line)
                 labels.append(_label(label, path, number) if space else 0)
+                lines.append(number)
     except OSError as error:
         raise DataError(f"the list {path!r} cannot be read: {error.strerror}") from None
     if not names:
         raise DataError(f"the list {path!r} is empty", hint="write a line `name label` for each picture")
-    return ImageList(names, labels)
+    return ImageList(names, labels, lines)
 
 
 def _label(text: str, path: str, line: int) -> int:

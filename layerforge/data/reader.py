@@ -24,6 +24,14 @@ class Reader:
         """The first record; the cursor stays."""
         raise NotImplementedError
 
+    def records(self, after: bytes | None) -> Iterator[Record]:
+        """The records behind this key, or all, in the order of the keys; the cursor stays."""
+        raise NotImplementedError
+
+    def count(self) -> int | None:
+        """How many records there are, or None when only reading them all would tell."""
+        return None
+
     def read(self, count: int) -> list[Record]:
         """The next records."""
         raise NotImplementedError
@@ -47,10 +55,6 @@ class IteratorReader(Reader):
     def __init__(self) -> None:
         self._records: Iterator[Record] = iter(())
         self.seek(None)
-
-    def records(self, after: bytes | None) -> Iterator[Record]:
-        """The records behind this key, or all, in the order of the keys."""
-        raise NotImplementedError
 
     def first(self) -> Record:
         found = next(self.records(None), None)
@@ -95,6 +99,9 @@ class LmdbReader(IteratorReader):
                 yield from cursor.iternext()
         except lmdb.Error as error:
             raise DataError(f"{self.path}: the database is broken: {error}", hint="build the database again") from None
+
+    def count(self) -> int | None:
+        return int(self._environment.environment.stat()["entries"])
 
     def close(self) -> None:
         self._records = iter(())

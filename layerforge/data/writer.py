@@ -1,15 +1,16 @@
-"""Writing an LMDB database that is there whole or not at all."""
+"""Writing a database that is there whole or not at all: LMDB here, LevelDB beside."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from layerforge.core.errors import DataError
 from layerforge.core.files import new_folder
+from layerforge.data.leveldb_writer import write_leveldb
 
 RECORDS_PER_COMMIT = 1000
 FIRST_MAP_BYTES = 1 << 26
@@ -59,3 +60,6 @@ def _put(environment: Any, chunk: list[tuple[bytes, bytes]]) -> None:
             return
         except lmdb.MapFullError:
             environment.set_mapsize(2 * environment.info()["map_size"])
+
+
+WRITERS: dict[str, Callable[[str, Iterable[tuple[bytes, bytes]]], int]] = {"LMDB": write_lmdb, "LEVELDB": write_leveldb}

@@ -1,0 +1,152 @@
+"""Picture files → records of a database, as Caffe's convert_imageset makes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from layerforge.core.errors import DataError
+from layerforge.data.datum import make_datum
+from layerforge.data.image_list import ImageList
+from layerforge.data.images import decode, opencv, read_file, resize
+from layerforge.data.prefetch import processors
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+AHEAD = 256  # pictures read at once, to be decoded side by side
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How a picture becomes a record.
+
+    root         put before every name; names may not lead out of its folder
+    height, width  what pictures are resized to, when both are set
+    color        3 channels (BGR), or one
+    encode_type  the ending of the format that is stored; "" stores pixels, "?" the format of the file
+    """
+
+    root: str = ""
+    height: int = 0
+    width: int = 0
+    color: bool = True
+    encode_type: str = ""
+
+    def record(self, name: str, label: int) -> tuple[bytes, tuple[int, ...] | None]:
+        """The record of a file, and its shape (H, W, C) where the pixels were looked at.
+
+        Raises DataError when the file is missing, broken, or outside of the root folder.
+        """
+        path = inside(self.root, name)
+        data = read_file(path)
+        image = decode(data, self.color, path)
+        if self.height and self.width:
+            image = resize(image, self.height, self.width)
+        if not self.encode_type:
+            return make_datum(image.transpose(2, 0, 1), label), image.shape
+        own = os.path.splitext(name)[1][1:].lower()
+        kind = own if self.encode_type == "?" else self.encode_type.lower()
+        if self.color and not (self.height and self.width) and _same_kind(kind, own):
+            return make_datum(data, label, encoded=True), image.shape  # the file itself, as Caffe does
+        return make_datum(_encode(image, kind, path), label, encoded=True), image.shape
+
+
+def _same_kind(a: str, b: str) -> bool:
+    return ("jpg" if a == "jpeg" else a) == ("jpg" if b == "jpeg" else b)
+
+
+def _encode(image: np.ndarray, kind: str, name: str) -> bytes:
+    cv2 = opencv()
+    try:
+        done, data = cv2.imencode(f".{kind}", image)
+    except cv2.error:
+        done, data = False, None
+    if not done:
+        raise DataError(f"{name} cannot be stored as {kind!r}", hint="encode_type takes png, jpg, bmp, webp")
+    return bytes(data)
+
+
+def inside(root: str, name: str) -> str:
+    """The path of a name below the root folder.
+
+    Raises DataError when the name leads out of it.
+    """
+    if root:
+        folder = os.path.normpath(os.path.dirname(root) or ".")
+        path = os.path.normpath(root + name)
+        if os.path.relpath(path, folder).split(os.sep)[0] == os.pardir:
+            raise DataError(f"{name!r} leads out of the root folder {root!r}", hint="name the files below it")
+    return root + name
+
+
+def file_records(
+    pictures: ImageList, conversion: Conversion, *, source: str = "", order: Sequence[int] | None = None,
+    check_size: bool = False, broken: list[str] | None = None,
+) -> Iterator[tuple[bytes, bytes]]:
+    """Records under Caffe's keys: the number, eight digits wide, and the name.
+
+    source      the list file, for errors
+    order       which picture comes when; None: as listed
+    check_size  all pictures must have the size of the first
+    broken      takes the messages of pictures that cannot be read, which are left out; None: they are errors
+
+    Raises DataError with the line of the list.
+    """
+    indices = range(len(pictures.names)) if order is None else order
+    size: tuple[int, ...] | None = None
+
+    def work(index: int) -> tuple[bytes, tuple[int, ...] | None] | DataError:
+        try:
+            return conversion.record(pictures.names[index], pictures.labels[index])
+        except DataError as error:
+            return error
+
+    with ThreadPoolExecutor(min(4, processors())) as pool:
+        for start in range(0, len(indices), AHEAD):
+            some = indices[start : start + AHEAD]
+            for number, (index, made) in enumerate(zip(some, pool.map(work, some)), start):
+                where = f"{source}:{pictures.lines[index]}" if pictures.lines else None
+                if isinstance(made, DataError):
+                    placed = DataError(made.message, where=where, hint=made.hint)
+                    if broken is None:
+                        raise placed
+                    broken.append(f"{where}: {made.message}" if where else made.message)
+                    continue
+                record, shape = made
+                size = size or shape
+                if check_size and shape != size:
+                    raise DataError(f"{pictures.names[index]} has the size {shape}, the first picture {size}",
+                                    where=where, hint="resize them, or leave --check_size out")
+                yield b"%08d_%s" % (number, os.fsencode(pictures.names[index])), record
+
+
+def folder_list(root: str, test_every: int = 0) -> tuple[list[str], ImageList, ImageList]:
+    """(classes, pictures, test pictures) of a folder root/class/picture.
+
+    Classes are the folders with pictures, in the order of their names; test_every n takes every n-th picture of a class
+    for the test.
+
+    Raises DataError when there is no picture.
+    """
+    try:
+        folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    except OSError as error:
+        raise DataError(f"the folder {root!r} cannot be read: {error.strerror}") from None
+    found = {}
+    for folder in folders:
+        names = sorted(f"{folder}/{name}" for name in os.listdir(os.path.join(root, folder))
+                       if name.lower().endswith(ENDINGS) and not name.startswith("."))
+        if names:
+            found[folder] = names
+    if not found:
+        raise DataError(f"{root!r} has no pictures in folders of their classes",
+                        hint=f"put them into {os.path.join(root, 'cat', '1.jpg')} and so on")
+    parts: tuple[list[tuple[str, int]], list[tuple[str, int]]] = [], []
+    for label, names in enumerate(found.values()):
+        for i, name in enumerate(names):
+            parts[bool(test_every) and i % test_every == test_every - 1].append((name, label))
+    train, test = (ImageList([name for name, _ in part], [label for _, label in part]) for part in parts)
+    return list(found), train, test
