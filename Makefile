@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 WORKERS ?= $(shell c=$$(nproc 2>/dev/null || echo 2); [ $$c -gt 8 ] && c=8; echo $$c)
 
 .DEFAULT_GOAL := menu
-.PHONY: menu setup demo test lint proto bench clean
+.PHONY: menu setup demo test lint proto bench pycaffe-suite clean
 
 menu: ## this menu
 	@echo "make TARGET"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Made anew when the dependencies change; the last step is the stamp, so an interrupted set-up starts again.
 $(VENV)/ready: setup.cfg pyproject.toml
@@ -39,6 +39,11 @@ proto: $(VENV)/ready ## generates layerforge/schema/_generated from proto/layerf
 
 bench: $(VENV)/ready ## times the layers, and the zoo's nets
 	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -s $(ARGS)
+
+pycaffe-suite: $(VENV)/ready ## runs pycaffe's own tests: CAFFE=DIR names a folder with the sources of BVLC/caffe
+	@test -d "$(CAFFE)/python/caffe/test" || \
+		{ echo "say where the sources of BVLC/caffe are: make pycaffe-suite CAFFE=DIR"; exit 1; }
+	$(BIN)/layerforge run -m pytest -p no:cacheprovider --rootdir "$(CAFFE)" $(ARGS) "$(CAFFE)/python/caffe/test"
 
 clean: ## removes caches and what the demo made; .venv stays
 	rm -rf runs build dist .pytest_cache .mypy_cache .ruff_cache

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from layerforge.core.errors import LayerForgeError, did_you_mean, nearest
@@ -61,7 +61,9 @@ class Command:
 
     summary   one line for the list of commands
     run       gets every flag and argument as an attribute; returns the exit code
-    arguments the names of positional arguments; "[name]" may be left out
+    arguments the names of positional arguments; "[name]" may be left out; "name..." stands for one and all behind it, which
+              reach the command as a list and as they are, flags of theirs included
+    untouched flags that begin such a list too
     examples  (command line, what it does)
     """
 
@@ -72,10 +74,20 @@ class Command:
     arguments: tuple[str, ...] = ()
     examples: tuple[tuple[str, str], ...] = ()
     details: str = ""
+    untouched: tuple[str, ...] = ()
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether its arguments are another program's."""
+        return any(name.endswith("...") for name in self.arguments)
 
 
-def parse(argv: Sequence[str], flags: Mapping[str, Flag]) -> tuple[dict[str, Any], list[str]]:
+def parse(
+    argv: Sequence[str], flags: Mapping[str, Flag], commands: Mapping[str, Command] = MappingProxyType({})
+) -> tuple[dict[str, Any], list[str]]:
     """The values of the flags that are given, and the other arguments.
+
+    commands  those by name that may pass arguments on
 
     Raises UsageError for a flag that is not in `flags`, with the nearest one, and for a value that is missing or wrong.
     """
@@ -86,6 +98,9 @@ def parse(argv: Sequence[str], flags: Mapping[str, Flag]) -> tuple[dict[str, Any
         argument = rest.pop(0)
         if argument == "--":
             return given, others + rest
+        command = commands.get(others[0]) if others else None
+        if command and command.passes_on and (argument in command.untouched or not _is_flag(argument)):
+            return given, [*others, argument, *rest]
         if not _is_flag(argument):
             others.append(argument)
             continue
@@ -104,19 +119,20 @@ def parse(argv: Sequence[str], flags: Mapping[str, Flag]) -> tuple[dict[str, Any
     return given, others
 
 
-def bind(command: Command, arguments: Sequence[str]) -> dict[str, str | None]:
+def bind(command: Command, arguments: Sequence[str]) -> dict[str, Any]:
     """The positional arguments by name.
 
     Raises UsageError when one is missing or too many are given.
     """
-    if len(arguments) > len(command.arguments):
+    if len(arguments) > len(command.arguments) and not command.passes_on:
         surplus = arguments[len(command.arguments)]
         raise UsageError(f"{command.name} does not take the argument {surplus!r}")
-    bound: dict[str, str | None] = {}
+    bound: dict[str, Any] = {}
     for i, name in enumerate(command.arguments):
         if i >= len(arguments) and not name.startswith("["):
-            raise UsageError(f"{command.name} needs {name}")
-        bound[name.strip("[]").lower()] = arguments[i] if i < len(arguments) else None
+            raise UsageError(f"{command.name} needs {name.rstrip('.')}")
+        value = list(arguments[i:]) if name.endswith("...") else arguments[i] if i < len(arguments) else None
+        bound[name.strip("[].").lower()] = value
     return bound
 
 

@@ -16,7 +16,7 @@ from layerforge.cli.flags import Command, Flag, UsageError, bind, describe, pars
 from layerforge.core.errors import LayerForgeError, did_you_mean
 
 COMMANDS = (
-    "train", "test", "time", "device_query", "layers",
+    "train", "test", "time", "device_query", "run", "layers",
     "dataset", "convert_imageset", "compute_image_mean",
     "demo",
 )
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = ""
     try:
         commands = load()
-        given, others = parse(argv, all_flags(commands))
+        given, others = parse(argv, all_flags(commands), commands)
         if given.pop("version", False):
             print(f"layerforge {layerforge.__version__}")
             return 0
