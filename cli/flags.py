@@ -61,8 +61,8 @@ class Command:
 
     summary   one line for the list of commands
     run       gets every flag and argument as an attribute; returns the exit code
-    arguments the names of positional arguments; "[name]" may be left out; "name..." stands for one and all behind it, which
-              reach the command as a list and as they are, flags of theirs included
+    arguments the names of positional arguments; "[name]" may be left out; "name..." stands for one and all behind it,
+              which reach the command as a list and as they are, flags of theirs included
     untouched flags that begin such a list too
     examples  (command line, what it does)
     """

@@ -60,7 +60,7 @@ def run(args: SimpleNamespace) -> int:
 
 
 def _run_file(path: str) -> None:
-    """Runs a file in a module `__main__` that stays in place, as what the script leaves behind (threads, handlers) needs it."""
+    """Runs a file in a module `__main__` that stays: what the script leaves behind (threads, handlers) needs it."""
     main = ModuleType("__main__")
     main.__dict__.update(__file__=path, __builtins__=builtins, __cached__=None)
     sys.modules["__main__"] = main
@@ -72,7 +72,7 @@ def _run_file(path: str) -> None:
 def _own_frames(traceback: TracebackType | None) -> TracebackType | None:
     """The traceback without the frames of this file and of runpy, which the user did not write."""
     at = traceback
-    while at is not None and ("runpy" in at.tb_frame.f_code.co_filename or at.tb_frame.f_code.co_filename == __file__):
+    while at is not None and (at.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>")):
         at = at.tb_next
     return at or traceback
 
