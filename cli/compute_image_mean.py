@@ -30,6 +30,7 @@ def run(args: SimpleNamespace) -> int:
 command = Command(
     "compute_image_mean", "the mean picture of a database", run, (BACKEND,),
     arguments=("INPUT_DB", "[OUTPUT_FILE]"),
-    examples=(("layerforge compute_image_mean train_lmdb mean.binaryproto", "writes the file for mean_file, prints mean_value"),
+    examples=(("layerforge compute_image_mean train_lmdb mean.binaryproto",
+               "writes the file for mean_file, prints the numbers for mean_value"),
               ("layerforge compute_image_mean train_lmdb", "prints the mean of each channel alone")),
 )

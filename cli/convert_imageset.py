@@ -50,8 +50,8 @@ command = Command(
      Flag("encode_type", str, "", "stores pictures compressed so: png, jpg, ...", "TYPE"),
      Flag("skip_broken", bool, False, "leaves out pictures that cannot be read, as Caffe does")),
     arguments=("ROOTFOLDER", "LISTFILE", "DB_NAME"),
-    details="LISTFILE has a line `name label` for each picture; ROOTFOLDER is put before the name, so it ends in a slash.",
-    examples=(("layerforge convert_imageset --resize_width 256 --resize_height 256 --shuffle photos/ train.txt train_lmdb",
-               "train_lmdb with 256 × 256 pixels, in a random order"),
+    details="LISTFILE has a line `name label` for each picture; ROOTFOLDER stands before the name and ends in a slash.",
+    examples=(("layerforge convert_imageset --resize_width 256 --resize_height 256 photos/ train.txt train_lmdb",
+               "train_lmdb with 256 × 256 pixels"),
               ("layerforge convert_imageset --encoded photos/ val.txt val_lmdb", "the files themselves, as they are")),
 )

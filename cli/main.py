@@ -18,9 +18,16 @@ from layerforge.core.errors import LayerForgeError, did_you_mean
 COMMANDS = (
     "train", "test", "time", "device_query", "run", "layers",
     "dataset", "convert_imageset", "compute_image_mean",
+    "extract_features", "upgrade_net", "upgrade_solver",
     "demo",
 )
 """Each is a file of this folder that holds a `command`."""
+
+ALIASES = {
+    "upgrade_net_proto_text": "upgrade_net", "upgrade_net_proto_binary": "upgrade_net",
+    "upgrade_solver_proto_text": "upgrade_solver",
+}
+"""Caffe's names of commands that have others here."""
 
 GENERAL = (
     Flag("help", bool, False, "this text"),
@@ -49,10 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not others:
             print(overview(commands))
             return 0 if wants_help else 2
-        if others[0].replace("-", "_") not in commands:
-            raise UsageError(f"there is no command {others[0]!r}",
-                             hint=did_you_mean(others[0], commands) or f"the commands are {', '.join(commands)}")
         name = others[0].replace("-", "_")
+        name = ALIASES.get(name, name)
+        if name not in commands:
+            wrong, name = others[0], ""
+            raise UsageError(f"there is no command {wrong!r}",
+                             hint=did_you_mean(wrong, commands) or f"the commands are {', '.join(commands)}")
         if wants_help:
             print(usage(commands[name]))
             return 0

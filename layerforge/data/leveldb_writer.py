@@ -1,4 +1,4 @@
-"""Writing a LevelDB database that LevelDB itself opens: all records in one log, which it sorts into tables when it pleases.
+"""Writing a LevelDB database that LevelDB itself opens: all records in one log, which it sorts into tables later.
 
 A log is cut into blocks of 32 KiB; a piece in it is: checksum (4 bytes), length (2), kind (1), data. The data of all
 pieces of one write is a batch: sequence number (8 bytes), count (4), then for each record 1, key and value.
@@ -8,10 +8,11 @@ Source: the format descriptions in google/leveldb (doc/log_format.md, doc/impl.m
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO
 
 import numpy as np
@@ -33,30 +34,52 @@ def write_leveldb(path: str, records: Iterable[tuple[bytes, bytes]]) -> int:
     Raises DataError when the folder exists or cannot be written; nothing is left then.
     """
     count = 0
+    with leveldb_writer(path) as put:
+        for batch in _batches(records):
+            put(batch)
+            count += len(batch)
+    return count
+
+
+@contextlib.contextmanager
+def leveldb_writer(path: str) -> Iterator[Callable[[Sequence[tuple[bytes, bytes]]], None]]:
+    """Gives a function that adds records to a new database, which is there when the block ends well.
+
+    Raises DataError when the folder exists or cannot be written; nothing is left then.
+    """
+    count = 0
+
+    def put(records: Sequence[tuple[bytes, bytes]]) -> None:
+        nonlocal count
+        entries = (b"\x01" + _sized(key) + _sized(value) for key, value in records)
+        log.append(struct.pack("<QI", count + 1, len(records)) + b"".join(entries))
+        count += len(records)
+
     with new_folder(path) as folder:
         try:
             with open(os.path.join(folder, "000003.log"), "wb") as file:
                 log = Log(file)
-                for batch in _batches(records):
-                    log.append(struct.pack("<QI", count + 1, len(batch)) + b"".join(batch))
-                    count += len(batch)
+                yield put
             with open(os.path.join(folder, "MANIFEST-000002"), "wb") as file:
-                log = Log(file)
-                log.append(b"\x01" + put_varint(len(COMPARATOR)) + COMPARATOR)
-                log.append(b"\x02\x03\x09\x00\x03\x04\x04\x00")  # log 3, none before it, next file 4, last number 0
+                manifest = Log(file)
+                manifest.append(b"\x01" + _sized(COMPARATOR))
+                manifest.append(b"\x02\x03\x09\x00\x03\x04\x04\x00")  # log 3, none before, next file 4, last number 0
             with open(os.path.join(folder, "CURRENT"), "wb") as file:
                 file.write(b"MANIFEST-000002\n")
         except OSError as error:
             raise DataError(f"{path!r} cannot be written: {error.strerror or error}") from None
-    return count
 
 
-def _batches(records: Iterable[tuple[bytes, bytes]]) -> Iterator[list[bytes]]:
-    batch: list[bytes] = []
+def _sized(data: bytes) -> bytes:
+    return put_varint(len(data)) + data
+
+
+def _batches(records: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
+    batch: list[tuple[bytes, bytes]] = []
     size = 0
-    for key, value in records:
-        batch.append(b"\x01" + put_varint(len(key)) + key + put_varint(len(value)) + value)
-        size += len(batch[-1])
+    for record in records:
+        batch.append(record)
+        size += len(record[1])
         if len(batch) == RECORDS_PER_BATCH or size > BATCH_BYTES:
             yield batch
             batch, size = [], 0

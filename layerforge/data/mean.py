@@ -16,7 +16,7 @@ MAX_BYTES = 1 << 26
 
 
 def mean_picture(reader: Reader, records: Iterable[Record]) -> tuple[np.ndarray, int]:
-    """(mean (C, H, W) float32, how many records): Σ x / N over the records; compressed pictures are decoded as they are.
+    """(mean (C, H, W) float32, N): Σ x / N over the N records; compressed pictures are decoded as they are.
 
     The sum is kept in double precision; Caffe's, in single, is the same up to 65,000 pictures.
 

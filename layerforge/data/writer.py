@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from layerforge.core.errors import DataError
 from layerforge.core.files import new_folder
-from layerforge.data.leveldb_writer import write_leveldb
+from layerforge.data.leveldb_writer import leveldb_writer, write_leveldb
 
 RECORDS_PER_COMMIT = 1000
 FIRST_MAP_BYTES = 1 << 26
 
 
-def write_lmdb(path: str, records: Iterable[tuple[bytes, bytes]]) -> int:
+Record = tuple[bytes, bytes]  # key, value
+Put = Callable[[Sequence[Record]], None]
+
+
+def write_lmdb(path: str, records: Iterable[Record]) -> int:
     """Writes records (key, value), in rising order of their keys, into a new folder; returns how many.
+
+    Raises DataError when the folder exists, cannot be written or the disk is full; nothing is left then.
+    """
+    count = 0
+    with lmdb_writer(path) as put:
+        for chunk in _chunks(records):
+            put(chunk)
+            count += len(chunk)
+    return count
+
+
+@contextlib.contextmanager
+def lmdb_writer(path: str) -> Iterator[Put]:
+    """Gives a function that adds records to a new database, which is there when the block ends well.
 
     Raises DataError when the folder exists, cannot be written or the disk is full; nothing is left then.
     """
     import lmdb
 
     with new_folder(path) as folder:
-        environment = lmdb.open(folder, map_size=FIRST_MAP_BYTES)
+        environment = lmdb.open(folder, map_size=FIRST_MAP_BYTES, sync=False)
         try:
-            count = 0
-            for chunk in _chunks(records):
-                _put(environment, chunk)
-                count += len(chunk)
+            yield functools.partial(_put, environment)
             environment.sync(True)
         except (lmdb.Error, OSError) as error:
             raise DataError(f"{path!r} cannot be written: {error}") from None
@@ -37,16 +53,15 @@ def write_lmdb(path: str, records: Iterable[tuple[bytes, bytes]]) -> int:
             environment.close()
         with contextlib.suppress(FileNotFoundError):  # readers make their own
             os.unlink(os.path.join(folder, "lock.mdb"))
-    return count
 
 
-def _chunks(records: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
+def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
     iterator = iter(records)
     while chunk := list(itertools.islice(iterator, RECORDS_PER_COMMIT)):
         yield chunk
 
 
-def _put(environment: Any, chunk: list[tuple[bytes, bytes]]) -> None:
+def _put(environment: Any, chunk: Sequence[Record]) -> None:
     """One commit; the map grows as it must."""
     import lmdb
 
@@ -62,4 +77,9 @@ def _put(environment: Any, chunk: list[tuple[bytes, bytes]]) -> None:
             environment.set_mapsize(2 * environment.info()["map_size"])
 
 
-WRITERS: dict[str, Callable[[str, Iterable[tuple[bytes, bytes]]], int]] = {"LMDB": write_lmdb, "LEVELDB": write_leveldb}
+WRITERS: dict[str, Callable[[str, Iterable[Record]], int]] = {"LMDB": write_lmdb, "LEVELDB": write_leveldb}
+"""What writes all records of an iterable."""
+
+OPEN_WRITERS: dict[str, Callable[[str], contextlib.AbstractContextManager[Put]]] = {
+    "LMDB": lmdb_writer, "LEVELDB": leveldb_writer}
+"""What is given records bit by bit."""
