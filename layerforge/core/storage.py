@@ -138,6 +138,16 @@ class Storage:
             self.lent = held is not None and sys.getrefcount(held[0]) > _UNLENT
         return self.lent
 
+    def give(self, other: Storage, representation: Representation) -> None:
+        """Gives the value to the other storage; what this one holds then is to be overwritten. Nothing is copied, but for plain arrays,
+        which users may hold."""
+        mine, theirs = self.array(representation), other.claim(representation)
+        if representation.plain:
+            theirs[...] = mine
+            return
+        self._newest(representation, theirs)
+        other._newest(representation, mine)
+
     def clear(self) -> None:
         """Sets the value to zero. Memory is touched only if it is read before it is overwritten."""
         self.initial, self.cleared = None, True

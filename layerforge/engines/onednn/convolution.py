@@ -42,14 +42,20 @@ class Shape:
             // (self.w[at + 1] if self.transposed else 1)
 
 
-def convolution(context: Context, steps: Sequence[Any]) -> Work:
-    """steps: the convolution, and the ReLU behind it if there is a second one."""
+def convolution(
+    context: Context, steps: Sequence[Any], into: Blob | None = None, parameters: tuple[Blob, Blob] | None = None,
+) -> Work:
+    """steps: the convolution, and the ReLU behind it if there is a second one.
+
+    into        takes the output in place of the top's data
+    parameters  weights and bias in place of the layer's own
+    """
     step, layer = steps[0], steps[0].layer
     slope = steps[1].layer.slope if len(steps) > 1 else None
     bottom, top = step.bottoms[0].blob, step.tops[0].blob
     shape = Shape(context, layer, top)
-    layouts, w = context.layouts, layer.W.blob
-    b = layer.b.blob if layer.b else None
+    layouts = context.layouts
+    w, b = parameters or (layer.W.blob, layer.b.blob if layer.b else None)
     bias = layouts.plain(b.shape) if b else None
     bias_desc = bias.desc if bias else None
     work = Work()
@@ -60,11 +66,11 @@ def convolution(context: Context, steps: Sequence[Any]) -> Work:
         post_ops=relu_after(slope) if slope is not None else None).fast()
     x, weights, y = forward.layout(n.SRC), forward.layout(n.WEIGHTS), forward.layout(n.DST)
     stored = layouts.stored(weights, shape.order)
-    arguments: list[Argument] = [Read(n.SRC, bottom, "data", x), Read(n.WEIGHTS, w, "data", weights, stored), Write(n.DST, top, "data", y)]
+    arguments: list[Argument] = [Read(n.SRC, bottom, "data", x), Read(n.WEIGHTS, w, "data", weights, stored), Write(n.DST, into or top, "data", y)]
     if b and bias:
         arguments.append(Read(n.BIAS, b, "data", bias))
     work.forwards = [Primitive(forward, arguments)]
-    context.writes(top, y if y.shape == top.shape else None)
+    context.writes(into or top, y if y.shape == top.shape else None)
     if step.needed:
         make_home(w, stored)
         if slope is not None:

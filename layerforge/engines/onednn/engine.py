@@ -8,43 +8,63 @@ from typing import Any
 import numpy as np
 
 from layerforge.engines.lowering import Refusal
+from layerforge.engines.onednn.batch_norm import batch_norm
 from layerforge.engines.onednn.convolution import convolution
 from layerforge.engines.onednn.inner_product import inner_product
 from layerforge.engines.onednn.joining import concat, eltwise, split
 from layerforge.engines.onednn.layout import LayoutFactory
 from layerforge.engines.onednn.library import Library
 from layerforge.engines.onednn.normalization import lrn, softmax
+from layerforge.engines.onednn.normed import convolution_norm
 from layerforge.engines.onednn.pointwise import FUNCTIONS, pointwise
 from layerforge.engines.onednn.pooling import pooling
 from layerforge.engines.onednn.primitive import Context, Refused
 from layerforge.engines.onednn.step import OneDnnStep, Rule
-from layerforge.engines.onednn.weighted import fusable_relu
+from layerforge.engines.onednn.weighted import follows, fusable_relu, norm_length
 
 Steps = Sequence[Any]
+Chooser = Callable[[Steps, int, str], tuple[Rule, int]]
 
 
-def _with_relu(steps: Steps, index: int) -> int:
-    return 2 if fusable_relu(steps, index + 1) else 1
+def _with_relu(rule: Rule) -> Chooser:
+    return lambda steps, index, keep: (rule, 2 if fusable_relu(steps, index + 1) else 1)
 
 
-def _alone(steps: Steps, index: int) -> int:
-    return 1
+def _alone(rule: Rule) -> Chooser:
+    return lambda steps, index, keep: (rule, 1)
 
 
-RULES: dict[str, tuple[Rule, Callable[[Steps, int], int]]] = {
-    "Convolution": (convolution, _with_relu),
-    "DepthwiseConvolution": (convolution, _with_relu),
-    "Deconvolution": (convolution, _with_relu),
-    "InnerProduct": (inner_product, _with_relu),
-    "Eltwise": (eltwise, _with_relu),
-    "Pooling": (pooling, _alone),
-    "LRN": (lrn, _alone),
-    "Softmax": (softmax, _alone),
-    "Concat": (concat, _alone),
-    "Split": (split, _alone),
-    **dict.fromkeys(FUNCTIONS, (pointwise, _alone)),
+def _convolution(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
+    behind = index + 1 < len(steps) and follows(steps, index + 1, keep)
+    length = norm_length(steps, index + 1, keep) if behind and not steps[index].layer.axes == 0 else 0
+    if length and steps[index + 1].layer.type in ("BatchNorm", "Scale"):
+        return convolution_norm, 1 + length
+    return _with_relu(convolution)(steps, index, keep)
+
+
+def _norm(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
+    length = norm_length(steps, index, keep)
+    if not length:
+        raise Refused("a form of it that oneDNN does not have")
+    return batch_norm, length
+
+
+RULES: dict[str, Chooser] = {
+    "Convolution": _convolution,
+    "DepthwiseConvolution": _convolution,
+    "Deconvolution": _with_relu(convolution),
+    "BatchNorm": _norm,
+    "Scale": _norm,
+    "InnerProduct": _with_relu(inner_product),
+    "Eltwise": _with_relu(eltwise),
+    "Pooling": _alone(pooling),
+    "LRN": _alone(lrn),
+    "Softmax": _alone(softmax),
+    "Concat": _alone(concat),
+    "Split": _alone(split),
+    **dict.fromkeys(FUNCTIONS, _alone(pointwise)),
 }
-"""Layer type → the rule, and how many layers from an index on it runs as one."""
+"""Layer type → which rule takes it, and how many layers from it on run as one."""
 
 
 class OneDnnEngine:
@@ -73,8 +93,7 @@ class OneDnnEngine:
         if layer.type not in RULES:
             raise Refused("no rule for this type")
         check_values(steps[index])
-        rule, length = RULES[layer.type]
-        count = length(steps, index)
+        rule, count = RULES[layer.type](steps, index, self.keep)
         return OneDnnStep(self.context, steps[index : index + count], rule)
 
 

@@ -16,6 +16,7 @@ F32, BF16 = 3, 2
 ANY = 1  # format_tag_any: oneDNN chooses
 _PLAIN = (0, 2, 3, 4, 5, 6, 7)  # format tags a, ab, abc, … by number of axes
 _NDIMS, _DIMS, _TYPE, _PADDED, _NBLOCKS, _BLOCKS, _BLOCK_AXES, _STRIDES = 256, 257, 258, 260, 263, 264, 265, 14
+_BLOCKED = {(3, 16): 56, (4, 16): 78, (5, 16): 121, (3, 8): 69, (4, 8): 102, (5, 8): 142}  # (axes, channels side by side) → tag
 ALIGNMENT = 64  # bytes
 
 
@@ -45,6 +46,15 @@ class Layout:
         self.is_plain = key[1] == F32 and key[3] == () and self.shape == key[4] and key[2] == _row_major(self.shape)
         self.representation: Representation = HOST if self.is_plain else self
         self.name = _name(key)
+
+    @property
+    def channel_block(self) -> int:
+        """How many channels stand side by side when the layout is blocked in channels alone, 1 when it is plain, 0 for others."""
+        inner, n = self.key[3], len(self.shape)
+        if self.is_plain:
+            return 1
+        tag = _BLOCKED.get((n, inner[0][1])) if len(inner) == 1 and inner[0][0] == 1 else None
+        return int(inner[0][1]) if tag is not None and self is self._factory.tagged(self.shape, tag) else 0
 
     def zeros(self, count: int, dtype: Any) -> np.ndarray:
         return aligned_zeros(self.nbytes, self.dtype)
@@ -135,6 +145,13 @@ class LayoutFactory:
         if (shape, dtype) not in self._free:
             self._free[shape, dtype] = self.library.make("memory_desc_create_with_tag", len(shape), dims(shape), dtype, ANY)
         return self._free[shape, dtype]
+
+    def like(self, layout: Layout, shape: Sequence[int]) -> Layout:
+        """Plain or blocked in channels as `layout` is, in another shape of as many axes; channels last stays so."""
+        inner = layout.key[3]
+        if inner:
+            return self.tagged(shape, _BLOCKED[len(shape), inner[0][1]])
+        return self.plain(shape) if layout.is_plain else self.ordered(shape, [0, *range(2, len(shape)), 1])
 
     def of(self, desc: int) -> Layout:
         """The one layout equal to this descriptor, which may belong to a primitive."""

@@ -52,7 +52,7 @@ class Context:
 
     def __init__(self, library: Library, layouts: LayoutFactory) -> None:
         self.library, self.layouts = library, layouts
-        self.scratch = Scratch()
+        self.scratch, self.spill = Scratch(), Scratch()
         self.written: dict[Any, Layout] = {}  # Storage → layout
 
     def layout_of(self, blob: Blob) -> Layout:

@@ -12,13 +12,13 @@ from layerforge.engines.onednn.layout import Layout
 from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Primitive, Read, Refused, Write
 
 
-def follows_in_place(steps: Sequence[Any], index: int) -> bool:
-    """Whether the layer works in place on the only top of the one before, and runs backward if that does."""
+def follows(steps: Sequence[Any], index: int, keep: str = "all") -> bool:
+    """Whether the layer works on the only top of the one before, in place if blobs are to be kept, and runs backward if that does."""
     before, here = steps[index - 1], steps[index]
     if len(before.tops) != 1 or len(here.bottoms) != 1 or len(here.tops) != 1:
         return False
     blob = before.tops[0].blob
-    chained = here.bottoms[0].blob is blob and here.tops[0].blob is blob
+    chained = here.bottoms[0].blob is blob and (keep == "outputs" or here.tops[0].blob is blob)
     return chained and here.needed == before.needed and (not here.needed or bool(here.propagate_down[0])) \
         and not any(before.layer.definition.loss_weight) and engine_of(here) in ("DEFAULT", "ONEDNN")
 
@@ -30,10 +30,33 @@ def engine_of(step: Any) -> str:
 
 def fusable_relu(steps: Sequence[Any], index: int) -> bool:
     """Whether steps[index] is a ReLU in place whose gradient follows from its output."""
-    if index >= len(steps) or steps[index].layer.type != "ReLU" or not follows_in_place(steps, index):
+    if index >= len(steps) or steps[index].layer.type != "ReLU" or not follows(steps, index):
         return False
     layer = steps[index].layer
     return layer.slope >= 0 and not layer.limits
+
+
+def norm_length(steps: Sequence[Any], index: int, keep: str) -> int:
+    """How many layers from `index` on, which may lie behind another of the same step, are one normalisation: BatchNorm, Scale, ReLU."""
+    at = index
+
+    def next_is(kind: str) -> bool:
+        fits = at < len(steps) and steps[at].layer.type == kind and engine_of(steps[at]) in ("DEFAULT", "ONEDNN")
+        return fits and (at == index or follows(steps, at, keep))
+
+    if next_is("BatchNorm") and steps[at].layer.params.add_eps_before_sqrt:
+        at += 1
+    factors = at == index or not steps[index].layer.params.scale_bias
+    if factors and next_is("Scale") and scale_of_channels(steps[at].layer, steps[at].bottoms[0].shape):
+        at += 1
+    if at > index and next_is("ReLU") and steps[at].layer.slope == 0 and not steps[at].layer.limits:
+        at += 1
+    return at - index
+
+
+def scale_of_channels(layer: Any, shape: Sequence[int]) -> bool:
+    """Whether a Scale has one learned factor per channel."""
+    return layer.s is not None and len(shape) >= 2 and layer.s.shape == (shape[1],) and tuple(layer.omi[:2]) == tuple(shape[:2])
 
 
 def make_home(blob: Blob, representation: Representation) -> None:

@@ -1,0 +1,188 @@
+"""BatchNorm and Scale, each alone or one behind the other, with the ReLU behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from layerforge.core.blob import Blob
+from layerforge.core.storage import HOST
+from layerforge.engines.onednn import numbers as n
+from layerforge.engines.onednn.layout import Layout
+from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Fixed, Gradient, Primitive, Read, Refused, Write
+from layerforge.engines.onednn.statistics import Moments
+from layerforge.engines.onednn.step import Work, elements
+
+
+SMALL = 2.0**-10  # the eps of a Scale alone: with 1 - eps it adds up to 1 without rounding
+
+
+class Norm:
+    """The layers of one normalisation.
+
+    norm, scale   the layers, or None
+    gamma, beta   the factors and offsets, or None
+    """
+
+    def __init__(self, steps: Sequence[Any]) -> None:
+        self.steps = list(steps)
+        by_type = {step.layer.type: step.layer for step in steps}
+        self.norm, self.scale = by_type.get("BatchNorm"), by_type.get("Scale")
+        self.relu = "ReLU" in by_type
+        self.bottom, self.top = steps[0].bottoms[0].blob, steps[-1].tops[0].blob
+        self.channels = self.bottom.shape[1]
+        self.batch = self.norm is not None and not self.norm.kept_statistics
+        owner = self.scale
+        self.gamma = self.scale.s.blob if self.scale else None
+        self.beta = self.scale.b.blob if self.scale and self.scale.b else None
+        self.wanted = (owner.needs_gradient[0], owner.needs_gradient[-1]) if owner else (False, False)
+        if self.norm and self.norm.params.scale_bias:
+            if self.scale:
+                raise Refused("two factors per channel")
+            self.gamma, self.beta = self.norm.gamma.blob, self.norm.beta.blob
+            self.wanted = tuple(self.norm.needs_gradient[3:])
+        if self.norm and not self.norm.params.add_eps_before_sqrt:
+            raise Refused("eps is added to the standard deviation")
+        if self.norm and not self.norm.params.eps:
+            raise Refused("eps: 0 divides the padding of blocked channels by 0")
+        self.eps = self.norm.params.eps if self.norm else SMALL
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """μ and σ² from the kept sums, in float64; (0, 1 - eps) for a Scale alone."""
+        if self.norm is None:
+            return np.zeros(self.channels), np.full(self.channels, 1.0 - SMALL)
+        mean, variance, weight = (view.blob.data.array(HOST).astype(np.float64) for view in self.norm.sums)
+        factor = 0.0 if weight[0] == 0 else 1.0 / weight[0]
+        return mean * factor, variance * factor
+
+    def versions(self) -> tuple[Any, ...]:
+        """Changes whenever anything does that the folded factors depend on."""
+        blobs = [view.blob for view in self.norm.sums] if self.norm else []
+        return tuple((id(blob.data), blob.data.version) for blob in (*blobs, *(b for b in (self.gamma, self.beta) if b)))
+
+    def folded(self) -> tuple[np.ndarray, np.ndarray]:
+        """y = factor · x + offset, in float64."""
+        mean, variance = self.statistics()
+        factor = 1.0 / np.sqrt(variance + self.eps)
+        if self.gamma:
+            factor = factor * self.gamma.data.array(HOST)
+        offset = -mean * factor
+        if self.beta:
+            offset = offset + self.beta.data.array(HOST)
+        return factor, offset
+
+
+class _Kept:
+    """Brings μ and σ² from the kept sums, when those have changed."""
+
+    def __init__(self, norm: Norm, mean: np.ndarray, variance: np.ndarray) -> None:
+        self.norm, self.mean, self.variance = norm, mean, variance
+        self.seen: Any = None
+
+    def run(self) -> None:
+        now = self.norm.versions()
+        if now != self.seen:
+            self.mean[...], self.variance[...] = self.norm.statistics()
+            self.seen = now
+
+
+class _Sums:
+    """Adds the batch's statistics to the kept sums, as Caffe does."""
+
+    def __init__(self, norm: Norm, mean: np.ndarray, variance: np.ndarray, total: int) -> None:
+        self.layer, self.mean, self.variance = norm.norm, mean, variance
+        self.correction = np.float32(total / (total - 1) if total > 1 else 1.0)
+
+    def run(self) -> None:
+        fraction = np.float32(self.layer.params.moving_average_fraction)
+        for view, new in zip(self.layer.sums, (self.mean, self.variance * self.correction, np.float32(1))):
+            storage = view.blob.data
+            kept = storage.array(HOST)
+            kept *= fraction
+            kept += new
+            storage.wrote(HOST)
+
+
+class _Aside:
+    """Keeps x aside where the layer works in place."""
+
+    def __init__(self, blob: Blob, aside: Blob, layout: Layout) -> None:
+        self.blob, self.aside, self.representation = blob, aside, layout.representation
+
+    def run(self) -> None:
+        self.blob.data.array(self.representation)
+        self.blob.data.give(self.aside.data, self.representation)
+
+
+def batch_norm(context: Context, steps: Sequence[Any], source: Blob | None = None) -> Work:
+    """steps: BatchNorm or Scale or both, and perhaps a ReLU.
+
+    source  the blob that x was written into, where the step before did not write it into the bottom
+    """
+    first, norm = steps[0], Norm(steps)
+    bottom, top, layouts = norm.bottom, norm.top, context.layouts
+    if not 2 <= len(bottom.shape) <= 5:
+        raise Refused(f"{len(bottom.shape)} axes")
+    work = Work()
+    shape = bottom.shape if len(bottom.shape) > 2 else (*bottom.shape, 1, 1)
+    x = context.layout_of(source or bottom) if len(bottom.shape) > 2 else layouts.plain(shape)
+    aside = source
+    if source is None and bottom.data is top.data and (first.needed or norm.batch):
+        aside = Blob(shape, np.float32, f"{first.layer.name} before")
+        work.forwards.append(_Aside(bottom, aside, x))
+
+        def restore() -> None:
+            bottom.data.set(aside.data.array(HOST))
+
+        work.restore = restore
+    data = aside or bottom
+    mean, variance = np.zeros(norm.channels, np.float32), np.zeros(norm.channels, np.float32)
+    if norm.batch:
+        moments = Moments(context, data, x, mean, variance)
+        work.forwards += [moments, _Sums(norm, mean, variance, elements(shape) // norm.channels)]
+    else:
+        work.forwards.append(_Kept(norm, mean, variance))
+    flags = (n.USE_SCALE if norm.gamma else 0) | (n.USE_SHIFT if norm.beta else 0) | (n.FUSE_RELU if norm.relu else 0)
+    keeps = first.needed
+    prop = n.TRAINING if keeps else n.INFERENCE
+    forward = Descriptor(context, "batch_normalization_forward", prop, x.desc, x.desc, norm.eps, flags | n.GLOBAL_STATISTICS).fast()
+    small = layouts.plain((norm.channels,))
+    statistics = [Fixed(n.MEAN, small, mean), Fixed(n.VARIANCE, small, variance)]
+    arguments: list[Argument] = [Read(n.SRC, data, "data", x), Write(n.DST, top, "data", x), *statistics]
+    arguments += [Read(index, blob, "data", small) for index, blob in ((n.SCALE, norm.gamma), (n.SHIFT, norm.beta)) if blob]
+    workspace = None
+    if norm.relu and keeps:
+        workspace = Fixed(n.WORKSPACE, forward.layout(n.WORKSPACE))
+        arguments.append(workspace)
+    work.forwards.append(Primitive(forward, arguments))
+    work.flops = 4 * elements(shape)
+    context.writes(top, x)
+    if first.needed:
+        work.backwards = [_backward(context, norm, first, data, x, flags, workspace, mean, variance)]
+    return work
+
+
+def _backward(
+    context: Context, norm: Norm, first: Any, data: Blob, x: Layout, flags: int, workspace: Fixed | None, mean: np.ndarray,
+    variance: np.ndarray,
+) -> Primitive:
+    small = context.layouts.plain((norm.channels,))
+    if not norm.batch:
+        flags |= n.GLOBAL_STATISTICS
+    prop = n.BACKWARD if norm.gamma or norm.beta else n.BACKWARD_DATA
+    hint = Descriptor(context, "batch_normalization_forward", n.TRAINING, x.desc, x.desc, norm.eps, flags)
+    desc = Descriptor(context, "batch_normalization_backward", prop, x.desc, x.desc, x.desc, norm.eps, flags, hint.handle).fast()
+    target = norm.bottom if first.propagate_down[0] else Blob(norm.bottom.shape)
+    arguments: list[Argument] = [
+        Read(n.SRC, data, "data", x), Fixed(n.MEAN, small, mean), Fixed(n.VARIANCE, small, variance),
+        Read(n.DIFF_DST, norm.top, "diff", x), Write(n.DIFF_SRC, target, "diff", x)]
+    if workspace:
+        arguments.append(Fixed(n.WORKSPACE, workspace.layout, workspace.array))
+    if norm.gamma:
+        arguments.append(Read(n.SCALE, norm.gamma, "data", small))
+    for index, blob, wanted in ((n.DIFF_SCALE, norm.gamma, norm.wanted[0]), (n.DIFF_SHIFT, norm.beta, norm.wanted[1])):
+        if blob:
+            arguments.append(Gradient(index, blob, small) if wanted else Write(index, Blob(blob.shape), "diff", small))
+    return Primitive(desc, arguments)

@@ -1,0 +1,57 @@
+"""Convolution with the normalisation behind it: side by side in training, folded into the weights for inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from layerforge.core.blob import Blob
+from layerforge.core.storage import HOST
+from layerforge.engines.onednn.batch_norm import Norm, batch_norm
+from layerforge.engines.onednn.convolution import convolution
+from layerforge.engines.onednn.primitive import Context
+from layerforge.engines.onednn.step import Work
+
+
+class Folded:
+    """W' = factor · W, b' = factor · b + offset: the normalisation of what the convolution gives. Made anew when anything has changed.
+
+    y = factor · (W ⋆ x + b) + offset = W' ⋆ x + b'
+    """
+
+    def __init__(self, layer: Any, norm: Norm) -> None:
+        self.layer, self.norm = layer, norm
+        self.w, self.b = Blob(layer.W.shape, np.float32, "folded weights"), Blob((layer.params.num_output,), np.float32, "folded bias")
+        self.seen: Any = None
+
+    def run(self) -> None:
+        own = [view.blob.data for view in (self.layer.W, self.layer.b) if view]
+        now = (*((id(storage), storage.version) for storage in own), *self.norm.versions())
+        if now == self.seen:
+            return
+        factor, offset = self.norm.folded()
+        w, *b = (storage.array(HOST) for storage in own)
+        self.w.data.set(w.reshape(len(factor), -1) * factor[:, None])
+        self.b.data.set(factor * b[0] + offset if b else offset)
+        self.seen = tuple((id(storage), storage.version) for storage in own) + self.norm.versions()  # reading may fill the first time
+
+
+def convolution_norm(context: Context, steps: Sequence[Any]) -> Work:
+    """steps: the convolution, then BatchNorm, Scale or both, and perhaps a ReLU."""
+    first, rest = steps[0], steps[1:]
+    norm = Norm(rest)
+    if not first.needed and not norm.batch:
+        folded = Folded(first.layer, norm)
+        relu = [step for step in rest if step.layer.type == "ReLU"]
+        work = convolution(context, [first, *relu], rest[-1].tops[0].blob, (folded.w, folded.b))
+        work.forwards.insert(0, folded)
+        return work
+    top = first.tops[0].blob
+    between = Blob(top.shape, np.float32, f"{first.layer.name} before") if norm.bottom.data is norm.top.data else None
+    work, behind = convolution(context, [first], between), batch_norm(context, rest, between)
+    work.forwards += behind.forwards
+    work.backwards = behind.backwards + work.backwards
+    work.flops += behind.flops
+    return work
