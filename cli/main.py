@@ -18,7 +18,7 @@ from layerforge.core.errors import LayerForgeError, did_you_mean
 COMMANDS = (
     "train", "test", "time", "device_query", "run", "layers",
     "dataset", "convert_imageset", "compute_image_mean",
-    "extract_features", "upgrade_net", "upgrade_solver",
+    "extract_features", "upgrade_net", "upgrade_solver", "parse_log",
     "demo",
 )
 """Each is a file of this folder that holds a `command`."""
