@@ -49,9 +49,20 @@ def norm_length(steps: Sequence[Any], index: int, keep: str) -> int:
     factors = at == index or not steps[index].layer.params.scale_bias
     if factors and next_is("Scale") and scale_of_channels(steps[at].layer, steps[at].bottoms[0].shape):
         at += 1
-    if at > index and next_is("ReLU") and steps[at].layer.slope == 0 and not steps[at].layer.limits:
+    plain_relu = at > index and next_is("ReLU") and steps[at].layer.slope == 0 and not steps[at].layer.limits
+    if plain_relu and not (steps[at].needed and _overwritten(steps, at)):
         at += 1
     return at - index
+
+
+def _overwritten(steps: Sequence[Any], index: int) -> bool:
+    """Whether a layer behind changes the signs of the output in place: the gradient then follows the new signs, as in Caffe."""
+    blob = steps[index].tops[0].blob
+    behind = steps[index + 1 :]
+    reader = next((step for step in behind if any(view.blob is blob for view in step.bottoms)), None)
+    if reader is None or all(view.blob is not blob for view in reader.tops):
+        return False
+    return reader.layer.type not in ("Dropout", "ReLU")
 
 
 def scale_of_channels(layer: Any, shape: Sequence[int]) -> bool:
