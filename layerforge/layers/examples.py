@@ -125,7 +125,16 @@ EXAMPLES: dict[str, Example] = {
     "Interp": _one("interp_param { zoom_factor: 2 }"),
     "ROIPooling": Example("roi_pooling_param { pooled_h: 7 pooled_w: 7 spatial_scale: 0.0625 }",
                           (("data", (1, 3, 14, 14)), ("rois", (5, 5)))),
+    "PSROIPooling": Example("psroi_pooling_param { spatial_scale: 0.0625 output_dim: 2 group_size: 3 }",
+                            (("data", (1, 18, 14, 14)), ("rois", (5, 5)))),
     "Upsample": Example("upsample_param { scale: 2 }", (("data", (2, 3, 4, 4)), ("mask", (2, 3, 4, 4)))),
+    "Resample": _one("resample_param { height: 16 width: 16 type: LINEAR }"),
+    "ResizeBilinear": _one('resize_bilinear_param { output_height: 16 output_width: 16 data_format: "NCHW" }'),
+    "ResizeNearestNeighbor": _one('resize_nearest_neighbor_param { scale_height: 2 scale_width: 2'
+                                  ' data_format: "NCHW" }'),
+    "Correlation": Example("correlation_param { pad: 4 kernel_size: 1 max_displacement: 4 stride_2: 2 }",
+                           (("data1", PICTURE), ("data2", PICTURE))),
+    "FlowWarp": Example("", (("data", PICTURE), ("flow", (2, 2, 8, 8)))),
     # linear, recurrent
     "InnerProduct": _one('inner_product_param {\n  num_output: 10\n  weight_filler { type: "xavier" }\n}'),
     "Embed": _one("embed_param { input_dim: 1000 num_output: 16 }", (8, 4)),

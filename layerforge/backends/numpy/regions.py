@@ -6,7 +6,7 @@ from layerforge.backends.ops.regions import RegionOps
 
 
 def _bins(first, last, count, size, dtype):
-    """The places of every bin of one axis of a region, (count, longest), the last one repeated; which bins are empty."""
+    """The places of every bin of one axis of a region, (count, longest), the last repeated; which bins are empty."""
     step = dtype.type(max(last - first + 1, 1)) / dtype.type(count)
     at = np.arange(count + 1, dtype=dtype)
     start = np.clip(np.floor(at[:-1] * step).astype(int) + first, 0, size)

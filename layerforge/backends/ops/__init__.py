@@ -1,4 +1,4 @@
-"""The contracts of the kernels that arrays alone cannot say well: one file a family, the same file names in every backend.
+"""The contracts of the kernels that arrays alone cannot say well: one file a family, named the same in every backend.
 
 `out=` is overwritten, `acc=` is added to. Arrays are C-contiguous and of the backend; shapes are in the docstrings.
 Each family is a class of methods without state; a backend's `ops` object inherits its version of all of them, and has

@@ -8,7 +8,9 @@ Array = Any
 class LinearOps:
     """Products of matrices, and of matrices with vectors of ones."""
 
-    def matmul(self, a: Array, b: Array, *, trans_a: bool = False, trans_b: bool = False, out: Array = None, acc: Array = None) -> None:
+    def matmul(
+        self, a: Array, b: Array, *, trans_a: bool = False, trans_b: bool = False, out: Array = None, acc: Array = None
+    ) -> None:
         """out = op(a) op(b), or acc += op(a) op(b), with op a transposition when asked.
 
         a, b  2 axes, or 3 with a leading batch axis (which may be 1 in one of them: it is repeated)

@@ -14,8 +14,9 @@ class RegionOps:
         x (N, C, H, W)   batch (R,) int32   regions (R, 5): anything, x1, y1, x2, y2
         out, index (R, C, bins down, bins across)
 
-        Corners are scaled and rounded half away from zero; the size is end - start + 1, at least 1. Bin i covers the rows
-        ⌊i b⌋ … ⌈(i + 1) b⌉ - 1 from the region's first, b = size / bins in x's dtype, cut at the plane; columns likewise.
+        Corners are scaled and rounded half away from zero; the size is end - start + 1, at least 1. Bin i covers the
+        rows ⌊i b⌋ … ⌈(i + 1) b⌉ - 1 from the region's first, b = size / bins in x's dtype, cut at the plane; columns
+        likewise.
         An empty bin gives 0 and index -1. Of equal values the first in row order counts.
         """
         raise NotImplementedError
