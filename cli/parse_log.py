@@ -46,6 +46,6 @@ command = Command(
     (Flag("delimiter", str, ",", "between the columns; \\t is a tab", "CHARACTER"),
      Flag("verbose", bool, False, "Caffe's flag; the files are always named")),
     arguments=("LOGFILE", "OUTPUT_DIR"),
-    details="Reads Caffe's logs and our own. LOGFILE.train and LOGFILE.test have NumIters, Seconds, LearningRate, outputs.",
+    details="Reads Caffe's logs and our own. Columns: NumIters, Seconds, LearningRate, and one per output.",
     examples=(("layerforge parse_log caffe.log .", "caffe.log.train and caffe.log.test, here"),),
 )

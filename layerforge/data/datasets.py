@@ -1,4 +1,4 @@
-"""Data sets as LMDB databases in Caffe's form: MNIST and the UCI optical digits."""
+"""Data sets as LMDB databases in Caffe's form: MNIST, the UCI optical digits, CIFAR-10, folders of pictures."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import gzip
 import hashlib
 import os
 import struct
+import tarfile
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from layerforge.core.errors import DataError
 from layerforge.core.files import replacing
+from layerforge.core.random import Random
+from layerforge.data.convert import Conversion, file_records, folder_list
 from layerforge.data.datum import make_datum
 from layerforge.data.writer import write_lmdb
 
@@ -156,4 +159,84 @@ def write_digits(table: str, out: str = ".") -> list[tuple[str, int]]:
     for part, chosen in (("train", ~is_test), ("test", is_test)):
         path = os.path.join(out, f"digits_{part}_lmdb")
         made.append((path, write_lmdb(path, picture_records(pictures[chosen], labels[chosen].tolist()))))
+    return made
+
+
+CIFAR10_TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
+CIFAR10_TEST = ("test_batch.bin",)
+CIFAR_ROW, CIFAR_ROWS = 1 + 3 * 32 * 32, 10000
+
+
+def write_cifar10(source: str, out: str = ".") -> list[tuple[str, int]]:
+    """Writes cifar10_train_lmdb and cifar10_test_lmdb into `out`, with Caffe's keys and RGB; returns (path, records).
+
+    source  the folder of the binary version's six files, or its .tar.gz
+    """
+    made = []
+    for part, names in (("train", CIFAR10_TRAIN), ("test", CIFAR10_TEST)):
+        rows = np.concatenate([_cifar_rows(source, name) for name in names])
+        path = os.path.join(out, f"cifar10_{part}_lmdb")
+        pictures = rows[:, 1:].reshape(-1, 3, 32, 32)
+        records = ((b"%05d" % i, make_datum(x, int(t))) for i, (x, t) in enumerate(zip(pictures, rows[:, 0])))
+        made.append((path, write_lmdb(path, records)))
+    return made
+
+
+def _cifar_rows(source: str, name: str) -> np.ndarray:
+    """(rows, 3073): the label, and 3 × 32 × 32 bytes."""
+    data = _member(source, name)
+    if not data or len(data) % CIFAR_ROW:
+        raise DataError(f"{source}: {name} has {len(data)} bytes, no whole number of rows of {CIFAR_ROW}",
+                        hint="take the binary version of CIFAR-10; the file may be cut off")
+    rows = np.frombuffer(data, np.uint8).reshape(-1, CIFAR_ROW)
+    if rows[:, 0].max() > 9:
+        raise DataError(f"{source}: {name} has the label {rows[:, 0].max()}, CIFAR-10's go up to 9",
+                        hint="take the binary version of CIFAR-10, not CIFAR-100")
+    return rows
+
+
+def _member(source: str, name: str) -> bytes:
+    """The bytes of a file in a folder or an archive; nothing is unpacked to disk."""
+    limit = CIFAR_ROW * CIFAR_ROWS
+    try:
+        if os.path.isdir(source):
+            with open(os.path.join(source, name), "rb") as file:
+                return file.read(limit)
+        with tarfile.open(source) as archive:
+            for member in archive:
+                if os.path.basename(member.name) == name and member.isfile():
+                    inner = archive.extractfile(member)
+                    return inner.read(limit) if inner else b""
+    except OSError as error:
+        raise DataError(f"{error.filename or source} cannot be read: {error.strerror or error}",
+                        hint="name the folder cifar-10-batches-bin, or cifar-10-binary.tar.gz") from None
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise DataError(f"{source} is no whole archive: {error}") from None
+    raise DataError(f"{source} has no {name}", hint="take the binary version of CIFAR-10")
+
+
+def write_folder(
+    source: str, out: str, conversion: Conversion, test_every: int,
+    watch: Callable[[Iterable[Any], int], Iterator[Any]],
+) -> list[tuple[str, int]]:
+    """Writes databases of a folder root/class/picture in a random but fixed order, and NAME_classes.txt, into `out`.
+
+    test_every  every n-th picture of a class goes into NAME_test_lmdb, the others into NAME_train_lmdb; with 0 all go
+                into NAME_lmdb
+    watch       gets the records and their number, and hands them on
+    """
+    classes, *parts = folder_list(source, test_every)
+    name = os.path.basename(os.path.abspath(source))
+    made = []
+    for part, pictures in zip(("train_lmdb", "test_lmdb") if test_every else ("lmdb",), parts):
+        if not pictures.names:
+            raise DataError(f"{source!r} has no class of {test_every} pictures, so none for the test",
+                            hint="take a smaller --test_every, or 0")
+        order = Random(0).stream(part).at(0).permutation(len(pictures.names)).tolist()
+        path = os.path.join(out, f"{name}_{part}")
+        records = file_records(pictures, conversion, order=order)
+        made.append((path, write_lmdb(path, watch(records, len(pictures.names)))))
+    with replacing(os.path.join(out, f"{name}_classes.txt")) as temporary:
+        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.writelines(f"{each}\n" for each in classes)
     return made

@@ -56,8 +56,8 @@ def test_values_that_are_no_numbers_are_nan():
 
 
 def test_lines_that_are_no_log_lines_are_skipped():
-    found = parse_log(["Iteration 7, loss = 3", "I9999 99:99:99 nothing", "", "I1120 10:00:00 1 x] Iteration 1, loss = 2"],
-                      2026)
+    lines = ["Iteration 7, loss = 3", "I9999 99:99:99 nothing", "", "I1120 10:00:00 1 x] Iteration 1, loss = 2"]
+    found = parse_log(lines, 2026)
     assert found.losses == [(1, 2.0)]
 
 
