@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ ROOT = Path(__file__).resolve().parent
 
 
 def solver(comment: str, **fields: Any) -> str:
-    """The text of a solver that trains `train_val.prototxt`, which lies beside it; lists repeat.
+    """The text of a solver that trains `train_val.prototxt` beside it; lists repeat, the comment is wrapped.
 
     It runs on the CPU; `--gpu` moves it.
     """
@@ -25,7 +26,7 @@ def solver(comment: str, **fields: Any) -> str:
     made = {k: Field(tuple(map(Field, v)) if isinstance(v, (list, tuple)) else v) for k, v in fields.items()}
     head = {k: made.pop(k) for k in ("net", "train_net", "test_net") if k in made}  # numbers would put them last
     parts = (solver_text(SolverDef(each), WIDTH) for each in (head, made))
-    return "".join([*(f"# {line}\n" for line in comment.splitlines()), *parts])
+    return "".join([*(f"# {line}\n" for line in textwrap.wrap(comment, WIDTH - 2)), *parts])
 
 
 def nets(name: str, body: Callable[[Sketch], object], **sketch: Any) -> dict[str, str]:

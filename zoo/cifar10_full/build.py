@@ -5,8 +5,8 @@ from layerforge.zoo.sketch import Sketch, Top
 
 
 def texts() -> dict[str, str]:
-    comment = ("Caffe's schedule: 60,000 iterations at 0.001, then 5,000 at a tenth and 5,000 at a hundredth of it.\n"
-               "Caffe's own has a solver for each part, which goes on from the snapshot before.")
+    comment = ("Caffe's schedule: 60,000 iterations at 0.001, then 5,000 at a tenth and 5,000 at a hundredth of "
+               "it. Caffe's own has a solver for each part, which goes on from the snapshot before.")
     schedule = solver(comment, test_iter=[100], test_interval=1000, base_lr=0.001, lr_policy="multistep", gamma=0.1,
                       stepvalue=[60000, 65000], momentum=0.9, weight_decay=0.004, max_iter=70000, display=200,
                       snapshot=10000, snapshot_prefix="cifar10_full")

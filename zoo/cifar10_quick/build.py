@@ -5,8 +5,8 @@ from layerforge.zoo.sketch import Sketch
 
 
 def texts() -> dict[str, str]:
-    comment = ("Caffe's schedule: 4,000 iterations at 0.001 and 1,000 at a tenth of it. Caffe's own second half is a\n"
-               "solver of its own, which goes on from the first one's snapshot.")
+    comment = ("Caffe's schedule: 4,000 iterations at 0.001 and 1,000 at a tenth of it. Caffe's own second half is "
+               "a solver of its own, which goes on from the first one's snapshot.")
     schedule = solver(comment, test_iter=[100], test_interval=500, base_lr=0.001, lr_policy="multistep", gamma=0.1,
                       stepvalue=[4000], momentum=0.9, weight_decay=0.004, max_iter=5000, display=100, snapshot=4000,
                       snapshot_prefix="cifar10_quick")

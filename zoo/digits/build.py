@@ -5,8 +5,9 @@ from layerforge.zoo.sketch import Sketch
 
 
 def texts() -> dict[str, str]:
-    comment = ("The rate falls in a straight line: base_lr * (1 - iteration / max_iter). The test takes one batch\n"
-               "of 359, all test pictures. The net and the databases are looked for here and in the working folder.")
+    comment = ("The rate falls in a straight line: base_lr * (1 - iteration / max_iter). The test takes one batch "
+               "of 359, all test pictures. The net and the databases are looked for here and in the working "
+               "folder.")
     schedule = solver(comment, test_iter=[1], test_interval=250, base_lr=0.02, lr_policy="poly", power=1, momentum=0.9,
                       weight_decay=0.0005, max_iter=1500, display=50, snapshot=500, snapshot_prefix="digits",
                       random_seed=1)

@@ -27,8 +27,8 @@ def texts(
     numbered    stages of more than three blocks are a, b1, b2 ... and not a, b, c ...
     published_offsets   the authors' weights have offsets in conv1, which --stage published adds
     """
-    comment = ("The paper's schedule: batches of 256 (8 times 32), 600,000 iterations, a tenth of the rate when the\n"
-               "error stands still.")
+    comment = ("The paper's schedule: batches of 256 (8 times 32), 600,000 iterations, a tenth of the rate when "
+               "the error stands still.")
     schedule = imagenet_solver(comment, prefix, base_lr=0.1, lr_policy="multistep", gamma=0.1, max_iter=600000,
                                stepvalue=[150000, 300000, 450000], weight_decay=0.0001, iter_size=8)
     made = partial(body, depths=depths, branch=branch, expansion=expansion, numbered=numbered,

@@ -12,7 +12,7 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 def texts(name: str, prefix: str, depths: tuple[int, ...]) -> dict[str, str]:
     """The files of a model with so many convolutions in each stage."""
-    comment = ("The paper's schedule: batches of 256 (8 times 32), a tenth of the rate whenever the validation\n"
+    comment = ("The paper's schedule: batches of 256 (8 times 32), a tenth of the rate whenever the validation "
                "accuracy stood still; that was three times in 370,000 iterations (74 epochs).")
     schedule = imagenet_solver(comment, prefix, base_lr=0.01, lr_policy="multistep", gamma=0.1, max_iter=370000,
                                stepvalue=[150000, 250000, 330000], weight_decay=0.0005, iter_size=8)

@@ -14,9 +14,9 @@ POOLED = {"3b": "pool3/3x3_s2", "4e": "pool4/3x3_s2"}
 
 
 def texts() -> dict[str, str]:
-    comment = ("The schedule of the published weights: batches of 32, the rate falls as the square root of what is\n"
-               "left of 2,400,000 iterations (60 epochs). The paper's own takes 4 % off the rate every 8 epochs, for\n"
-               "250 epochs: lr_policy step, gamma 0.96, stepsize 320000, max_iter 10000000.")
+    comment = ("The schedule of the published weights: batches of 32, the rate falls as the square root of what is "
+               "left of 2,400,000 iterations (60 epochs). The paper's own takes 4 % off the rate every 8 epochs, "
+               "for 250 epochs: lr_policy step, gamma 0.96, stepsize 320000, max_iter 10000000.")
     schedule = imagenet_solver(comment, "googlenet", base_lr=0.01, lr_policy="poly", power=0.5, max_iter=2400000,
                                weight_decay=0.0002, test_interval=4000, display=40, average_loss=40, snapshot=40000)
     return nets("GoogleNet", body, offset=0.2) | {"solver.prototxt": schedule}

@@ -10,7 +10,7 @@ BLOCKS = {"2_1": (64, 1), "2_2": (128, 2), "3_1": (128, 1), "3_2": (256, 2), "4_
 
 
 def texts() -> dict[str, str]:
-    comment = ("The paper says little of its schedule (RMSProp, little decay). This one is SGD in batches of 256\n"
+    comment = ("The paper says little of its schedule (RMSProp, little decay). This one is SGD in batches of 256 "
                "(4 times 64) for 500,000 iterations (100 epochs), the rate falling in a straight line.")
     schedule = imagenet_solver(comment, "mobilenet_v1", base_lr=0.1, lr_policy="poly", power=1, max_iter=500000,
                                weight_decay=0.00004, iter_size=4)

@@ -1,0 +1,7 @@
+"""ResNet-20 for CIFAR-10."""
+
+from layerforge.zoo.families import resnet_cifar
+
+
+def texts() -> dict[str, str]:
+    return resnet_cifar.texts(20)
