@@ -47,12 +47,16 @@ class Flag:
         except ValueError:
             kind = {int: "a whole number", float: "a number", bool: "true or false"}[self.kind]
             raise UsageError(f"--{self.name} takes {kind}, got {text!r}") from None
-        if self.choices and value not in self.choices:
-            raise UsageError(f"--{self.name} takes {', '.join(self.choices)}, got {text!r}",
-                             hint=did_you_mean(text, self.choices))
-        if self.least is not None and value < self.least:
-            raise UsageError(f"--{self.name} must be at least {self.least}, got {text}")
+        self.check(value)
         return value
+
+    def check(self, value: Any) -> None:
+        """Raises UsageError when the value is none of the choices, or too small."""
+        if self.choices and value not in self.choices:
+            raise UsageError(f"--{self.name} takes {', '.join(self.choices)}, got {value!r}",
+                             hint=did_you_mean(value, self.choices))
+        if self.least is not None and value < self.least:
+            raise UsageError(f"--{self.name} must be at least {self.least}, got {value}")
 
 
 @dataclass(frozen=True)

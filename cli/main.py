@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import layerforge
@@ -19,7 +20,7 @@ COMMANDS = (
     "train", "test", "time", "device_query", "run", "layers",
     "dataset", "convert_imageset", "compute_image_mean",
     "extract_features", "upgrade_net", "upgrade_solver", "parse_log",
-    "demo",
+    "draw", "demo",
 )
 """Each is a file of this folder that holds a `command`."""
 
@@ -93,8 +94,15 @@ def load() -> dict[str, Command]:
 
 
 def all_flags(commands: dict[str, Command]) -> dict[str, Flag]:
-    """Every flag of every command: flags may stand before the command, so all are known while reading."""
-    flags = {flag.name: flag for command in commands.values() for flag in command.flags}
+    """Every flag of every command: flags may stand before the command, so all are known while reading.
+
+    Where commands allow different values of a flag, all values pass here, and the command checks its own.
+    """
+    flags: dict[str, Flag] = {}
+    for flag in (flag for command in commands.values() for flag in command.flags):
+        known = flags.setdefault(flag.name, flag)
+        if (known.choices, known.least) != (flag.choices, flag.least):
+            flags[flag.name] = replace(known, choices=(), least=None)
     flags.update({flag.name: flag for flag in (*GENERAL, *LOGGING)})
     flags["h"] = Flag("help", bool, False)
     return flags
@@ -108,7 +116,10 @@ def arguments(command: Command, given: dict, others: Sequence[str]) -> SimpleNam
     own = {flag.name: flag for flag in command.flags}
     every = all_flags(load())
     for name in given:
-        if name in own or name in {flag.name for flag in (*GENERAL, *LOGGING)}:
+        if name in own:
+            own[name].check(given[name])
+            continue
+        if name in {flag.name for flag in (*GENERAL, *LOGGING)}:
             continue
         if not every[name].caffe:
             raise UsageError(f"{command.name} has no flag --{name}", hint=did_you_mean(name, own))

@@ -35,7 +35,8 @@ BELOW: dict[str, tuple[str, ...]] = {
 }
 FACADE_USERS = {"cli", "zoo"}
 TOP_MODULES = {"__init__": {"pycaffe"}, "__main__": {"cli"}}  # the lazy facade, and `python -m layerforge`
-HEAVY = ("cupy", "cv2", "lmdb", "h5py", "rich", "matplotlib", "PIL", "onnx", "torch")
+HEAVY = ("cupy", "cv2", "lmdb", "h5py", "rich", "matplotlib", "PIL", "onnx", "torch",
+         "pygraphviz", "resvg_py", "safetensors")
 
 
 def allowed(room: str) -> set[str]:
