@@ -90,8 +90,8 @@ class Storage:
         return self.count * self.dtype.itemsize
 
     def resize(self, count: int) -> None:
-        """Changes the number of values. Memory that is large enough is kept with its contents, as Caffe does; a layout belongs to
-        one shape and is given up."""
+        """Changes the number of values. Memory that is large enough is kept with its contents, as Caffe does; a layout
+        belongs to one shape and is given up."""
         if count == self.count:
             return
         newest = next((r for r, (_, version) in self._copies.items() if version == self.version), HOST)

@@ -38,6 +38,7 @@ class Layer:
       updates_blobs   forward changes the layer's own parameters (BatchNorm in training)
       captured    False when forward or backward cannot be recorded into a CUDA graph; `uncaptured_reason` says why
       arrays      "device": arrays of the backend; "host": NumPy arrays on every backend (user layers)
+      runs_user_code  arrays that users hold must be up to date while it runs
 
     Attributes
       name, phase, params, dtype
@@ -63,6 +64,7 @@ class Layer:
     captured: ClassVar[bool] = True
     uncaptured_reason: ClassVar[str] = ""
     arrays: ClassVar[str] = "device"
+    runs_user_code: ClassVar[bool] = False
 
     def __init__(
         self,

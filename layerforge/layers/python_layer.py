@@ -50,7 +50,7 @@ class Python(Layer):
 
     type, Params = "Python", PythonParams
     bottoms, tops = (0, None), (0, None)
-    dynamic = True
+    dynamic = runs_user_code = True
     arrays, captured, uncaptured_reason = "host", False, "runs Python code of the user"
 
     def setup(self, bottom, top):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,9 @@ class Net:
     params      layer name → its parameter blobs (layers that have some; of repeated names the last)
     learnable   every parameter once, with its multipliers
     inputs, outputs   blob names: tops of Input layers; blobs nobody reads
-    step_hooks  the same, but what runs fused stays so: they are called for its layers one after the other
     hooks       "before_forward", "after_forward", "before_backward", "after_backward" → functions of the layer number
+    step_hooks  the same, but what runs fused stays so: they are called for its layers one after the other, and must not
+                touch arrays that users hold
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class Net:
         self.blob_list = list(shaped.blobs)
         self.blobs: dict[str, Blob] = dict(zip(graph.blobs, shaped.blobs))
         self.params: dict[str, list[Blob]] = {
-            name: [view.blob for view in layer.blobs] for name, layer in zip(self.layer_names, self.layers) if layer.blobs
+            name: [v.blob for v in layer.blobs] for name, layer in zip(self.layer_names, self.layers) if layer.blobs
         }
         self.learnable = learnable
         self.inputs = [graph.blobs[i] for i in graph.inputs]
@@ -56,6 +58,7 @@ class Net:
         self.hooks: dict[str, list[Hook]] = {when: [] for when in WHEN}
         self.step_hooks: dict[str, list[Hook]] = {when: [] for when in WHEN}
         self._all_blobs = [*self.blob_list, *(view.blob for layer in self.layers for view in layer.blobs)]
+        self._foreign = {i for i, layer in enumerate(self.layers) if layer.runs_user_code}
         self._steps: list[Step] = list(plan.steps)
         self._losses = [
             [(shaped.blobs[blob], w) for blob, w in zip(node.tops, weights) if w]
@@ -86,37 +89,35 @@ class Net:
     @np.errstate(all="ignore")  # NaN and infinity are values; a loss that has them is seen by who watches it
     def forward_from_to(self, start: int, end: int) -> float:
         """Runs the layers start … end, both included."""
-        self._take_lent()
         loss = 0.0
-        for step in self._steps:
-            for piece in self._up(step, start, end):
-                self._run("before_forward", piece)
-                piece.forward()
-                for index in piece.layers:
-                    for blob, weight in self._losses[index]:
-                        loss += weight * float(blob.data.array(HOST).sum())
-                self._run("after_forward", piece)
-        self._give_lent()
+        with self.taking_lent():
+            for step in self._steps:
+                for piece in self._up(step, start, end):
+                    self._call_hooks("before_forward", piece)
+                    self._run(piece, piece.forward)
+                    for index in piece.layers:
+                        for blob, weight in self._losses[index]:
+                            loss += weight * float(blob.data.array(HOST).sum())
+                    self._call_hooks("after_forward", piece)
         return loss
 
     def backward(self) -> None:
-        """Runs every layer that has a gradient to compute, last first. Parameter gradients add up until they are cleared."""
+        """Runs every layer that has a gradient to compute, last first. Parameter gradients add up until cleared."""
         self.backward_from_to(len(self.layers) - 1, 0)
 
     @np.errstate(all="ignore")
     def backward_from_to(self, start: int, end: int) -> None:
         """Runs the layers start … end downwards, both included."""
-        self._take_lent()
-        for step in reversed(self._steps):
-            for piece in self._down(step, start, end):
-                self._run("before_backward", piece)
-                if any(self.gradients.layers[i] for i in piece.layers):
-                    for index in piece.layers:
-                        for blob, weight in self._losses[index]:
-                            self._refill(blob, weight)
-                    piece.backward()
-                self._run("after_backward", piece)
-        self._give_lent()
+        with self.taking_lent():
+            for step in reversed(self._steps):
+                for piece in self._down(step, start, end):
+                    self._call_hooks("before_backward", piece)
+                    if any(self.gradients.layers[i] for i in piece.layers):
+                        for index in piece.layers:
+                            for blob, weight in self._losses[index]:
+                                self._refill(blob, weight)
+                        self._run(piece, piece.backward)
+                    self._call_hooks("after_backward", piece)
 
     def _up(self, step: Step, start: int, end: int) -> Sequence[Step]:
         """What runs of a step: itself, or the parts within start … end where these cut it or hooks want every layer."""
@@ -142,27 +143,42 @@ class Net:
     def _hooked(self) -> bool:
         return any(self.hooks.values())
 
-    def refresh_lent(self) -> None:
-        """Brings arrays that users hold up to date, after parameters were changed from outside."""
+    @contextlib.contextmanager
+    def taking_lent(self) -> Iterator[None]:
+        """Around what reads and writes blobs: arrays that users hold are read before, and show new values after."""
+        self._take_lent()
+        try:
+            yield
+        finally:
+            self._give_lent()
+
+    @contextlib.contextmanager
+    def _giving_lent(self) -> Iterator[None]:
+        """The reverse, around code of the user in the middle of a pass."""
         self._give_lent()
+        try:
+            yield
+        finally:
+            self._take_lent()
 
     def _take_lent(self) -> None:
-        """What users wrote into arrays that they hold counts from here on."""
         for storage in self._lent():
             storage.wrote(HOST)
 
     def _give_lent(self) -> None:
-        """Arrays that users hold show the newest values."""
         for storage in self._lent():
             storage.array(HOST)
 
     def _lent(self) -> list[Storage]:
-        return [storage for blob in self._all_blobs for storage in (blob.data, blob.diff) if storage.lent and storage.is_lent()]
+        both = (storage for blob in self._all_blobs for storage in (blob.data, blob.diff))
+        return [storage for storage in both if storage.lent and storage.is_lent()]
 
     def clear_gradients(self) -> None:
-        """Sets the gradients of all parameters to zero."""
+        """Sets the gradients of all parameters to zero, also in arrays that users hold."""
         for each in self.learnable:
             each.blob.diff.clear()
+            if each.blob.diff.is_lent():
+                each.blob.diff.array(HOST)
 
     def reshape(self) -> None:
         """Gives every blob the shape that follows from the inputs' shapes."""
@@ -178,13 +194,25 @@ class Net:
         for layer in self.layers:
             layer.close()
 
-    def _run(self, when: str, step: Step) -> None:
-        for hook in (*self.hooks[when], *self.step_hooks[when]):
+    def _run(self, step: Step, verb: Callable[[], None]) -> None:
+        if self._foreign.isdisjoint(step.layers):
+            verb()
+        else:
+            with self._giving_lent():
+                verb()
+
+    def _call_hooks(self, when: str, step: Step) -> None:
+        if self.hooks[when]:
+            with self._giving_lent():
+                for hook in self.hooks[when]:
+                    for index in step.layers:
+                        hook(index)
+        for hook in self.step_hooks[when]:
             for index in step.layers:
                 hook(index)
 
     def _refill(self, blob: Blob, weight: float) -> None:
-        """A loss top that changed its count gets its weights again; one that kept it keeps what a user may have put there."""
+        """A loss top that changed its count gets its weights again; one that kept it keeps what a user put there."""
         if self._loss_counts[id(blob)] != blob.count:
             blob.diff.claim(HOST)[...] = weight
             self._loss_counts[id(blob)] = blob.count

@@ -44,16 +44,17 @@ class Updater:
         rate = self.rate(iteration)
         if params.display and iteration % params.display == 0:
             say(f"Iteration {iteration}, lr = {rate:g}", "sgd_solver.cpp:112")
-        scale = self._clipping(say) / params.iter_size
         decay, regular = weight_decay(params, iteration), params.regularization_type
         part = momentum(params, iteration, rate)
-        for i, each in enumerate(self.net.learnable):
-            if not each.lr_mult:
-                continue
-            local = decay * each.decay_mult
-            step = Step(rate * each.lr_mult, iteration, part, scale,
-                        l2=local if regular == "L2" else 0.0, l1=local if regular == "L1" else 0.0)
-            self._update(i, step)
+        with self.net.taking_lent():
+            scale = self._clipping(say) / params.iter_size
+            for i, each in enumerate(self.net.learnable):
+                if not each.lr_mult:
+                    continue
+                local = decay * each.decay_mult
+                step = Step(rate * each.lr_mult, iteration, part, scale,
+                            l2=local if regular == "L2" else 0.0, l1=local if regular == "L1" else 0.0)
+                self._update(i, step)
 
     def _update(self, i: int, step: Step) -> None:
         blob = self.net.learnable[i].blob
