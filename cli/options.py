@@ -10,6 +10,7 @@ from layerforge.backends import get_backend
 from layerforge.cli import machine
 from layerforge.cli.flags import Flag, UsageError
 from layerforge.core.errors import DeviceError
+from layerforge.engines import default_engines
 
 EFFECTS = ("snapshot", "stop", "none")
 
@@ -81,14 +82,21 @@ def device_line(chosen: Any) -> str:
 
 @contextlib.contextmanager
 def limited(threads: int | None) -> Iterator[None]:
-    """Runs the block with at most this many threads in BLAS and OpenMP; None: as many as there are usable cores.
+    """Runs the block with at most this many threads; None: as many as there are usable cores.
+
+    Where an engine computes, the threads are its own, and NumPy's matrix products get one: the two pools would wait for
+    each other's spinning threads.
 
     BLAS counts the cores of the machine, not those that a control group leaves: in a container of two cores on a
     machine of sixty-four its threads would wait for one another most of the time.
     """
     from threadpoolctl import threadpool_limits
 
-    cores, _ = machine.usable_cores()
-    most = max((library["num_threads"] for library in machine.matrix_libraries()), default=1)
-    with threadpool_limits(limits=threads or min(cores, most)):
+    engines = default_engines(get_backend())  # loads its library, and so the threads that are to be limited
+    most = threads or machine.usable_cores()[0]
+    limits = {"blas": 1 if engines else most, "openmp": most}
+    for library in machine.matrix_libraries() if threads is None else ():
+        kind = library["user_api"]
+        limits[kind] = min(limits[kind], library["num_threads"])  # what the environment asks for counts
+    with threadpool_limits(limits=limits):
         yield

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
+import threadpoolctl
 
-from layerforge.cli import machine
+from layerforge.cli import machine, options
 from layerforge.cli.main import main
 
 
@@ -26,8 +28,18 @@ def test_threads_limits_the_matrix_library(capsys):
 def test_without_the_flag_threads_are_at_most_the_usable_cores(capsys, monkeypatch):
     monkeypatch.setattr(machine, "usable_cores", lambda: (1, "control group quota of 1, of 64"))
     assert main(["device_query"]) == 0
-    blas = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("BLAS"))
-    assert blas.endswith(", 1 threads")
+    pools = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("BLAS", "OpenMP"))]
+    assert pools and all(line.endswith(", 1 threads") for line in pools)
+
+
+def test_numpy_leaves_the_threads_to_an_engine(monkeypatch):
+    most = {}
+    limit = lambda limits: most.update(limits) or contextlib.nullcontext()  # noqa: E731
+    monkeypatch.setattr(threadpoolctl, "threadpool_limits", limit)
+    for engines in ([], ["an engine"]):
+        monkeypatch.setattr(options, "default_engines", lambda backend, found=engines: found)
+        with options.limited(3):
+            assert most == {"blas": 1 if engines else 3, "openmp": 3}
 
 
 @pytest.mark.parametrize(("text", "cores"), [("150000 100000", 2), ("50000 100000", 1), ("max 100000", None)])
