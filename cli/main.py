@@ -19,8 +19,9 @@ from layerforge.core.errors import LayerForgeError, did_you_mean
 COMMANDS = (
     "train", "test", "time", "device_query", "run", "layers",
     "dataset", "convert_imageset", "compute_image_mean",
-    "extract_features", "upgrade_net", "upgrade_solver", "parse_log",
-    "draw", "demo",
+    "extract_features", "classify", "detect",
+    "draw",
+    "upgrade_net", "upgrade_solver", "parse_log",
 )
 """Each is a file of this folder that holds a `command`."""
 

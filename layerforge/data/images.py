@@ -48,6 +48,14 @@ def read_file(name: str, folder: str = "") -> bytes:
                     hint="check root_folder and the list of pictures")
 
 
+def read_image(name: str, color: bool | None = True) -> np.ndarray:
+    """The picture in a file: (H, W, C) bytes, as `decode` gives them.
+
+    Raises DataError naming the file.
+    """
+    return decode(read_file(name), color, name)
+
+
 def decode(data: bytes | memoryview, color: bool | None, name: str) -> np.ndarray:
     """(H, W, C) bytes: 3 channels BGR with color=True, 1 with False, as many as the file has with None.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from layerforge.core.errors import NetError
 from layerforge.pycaffe import io
 from layerforge.pycaffe.modes import TEST
 from layerforge.pycaffe.net import Net
@@ -20,6 +21,9 @@ class PictureNet(Net):
         raw_scale: float | None = None, channel_swap: Sequence[int] | None = None,
     ) -> None:
         super().__init__(model_file, TEST, weights=pretrained_file)
+        if not self.inputs or len(self.blobs[self.inputs[0]].shape) != 4:
+            raise NetError(f"{model_file} has no input of pictures (N, channels, height, width)",
+                           hint="take the deploy.prototxt, whose data comes from an Input layer")
         name = self.inputs[0]
         self.transformer = transformer = io.Transformer({name: self.blobs[name].shape})
         transformer.set_transpose(name, (2, 0, 1))
