@@ -22,6 +22,7 @@ COMMANDS = (
     "extract_features", "classify", "detect",
     "draw",
     "upgrade_net", "upgrade_solver", "parse_log",
+    "demo",
 )
 """Each is a file of this folder that holds a `command`."""
 
