@@ -128,6 +128,12 @@ EXAMPLES: dict[str, Example] = {
     "PSROIPooling": Example("psroi_pooling_param { spatial_scale: 0.0625 output_dim: 2 group_size: 3 }",
                             (("data", (1, 18, 14, 14)), ("rois", (5, 5)))),
     "Upsample": Example("upsample_param { scale: 2 }", (("data", (2, 3, 4, 4)), ("mask", (2, 3, 4, 4)))),
+    "PriorBox": Example("prior_box_param {\n  min_size: 30 max_size: 60 aspect_ratio: 2 flip: true clip: false\n"
+                        "  variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2\n}",
+                        (("conv", (1, 8, 10, 10)), ("data", (1, 3, 300, 300)))),
+    "DetectionOutput": Example("detection_output_param {\n  num_classes: 21 code_type: CENTER_SIZE keep_top_k: 200\n"
+                               "  confidence_threshold: 0.01 nms_param { nms_threshold: 0.45 top_k: 400 }\n}",
+                               (("loc", (1, 400)), ("conf", (1, 2100)), ("priors", (1, 2, 400)))),
     "Resample": _one("resample_param { height: 16 width: 16 type: LINEAR }"),
     "ResizeBilinear": _one('resize_bilinear_param { output_height: 16 output_width: 16 data_format: "NCHW" }'),
     "ResizeNearestNeighbor": _one('resize_nearest_neighbor_param { scale_height: 2 scale_width: 2'
