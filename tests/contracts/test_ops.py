@@ -86,4 +86,4 @@ def test_how_much_cupy_has_is_shown() -> None:
     print(f"\nCuPy has {every - lacking} of {every} kernels")
     for family, names in gaps.items():
         print(f"  lacks {family}: {', '.join(names)}")
-    assert {"linear", "pooling", "softmax", "random"}.isdisjoint(gaps)
+    assert not gaps, "write the kernels in layerforge/backends/cupy, and a test with `both.compare`"

@@ -4,20 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
+from layerforge.backends.cupy.channels import CupyChannelOps
+from layerforge.backends.cupy.convolution import CupyConvolutionOps
 from layerforge.backends.cupy.device import DeviceMemory, open_device
+from layerforge.backends.cupy.interpolation import CupyInterpolationOps
 from layerforge.backends.cupy.kernels import Kernels
 from layerforge.backends.cupy.linear import CupyLinearOps
+from layerforge.backends.cupy.lrn import CupyLrnOps
 from layerforge.backends.cupy.pooling import CupyPoolingOps
 from layerforge.backends.cupy.random import CupyRandomOps
+from layerforge.backends.cupy.reduction import CupyReductionOps
+from layerforge.backends.cupy.regions import CupyRegionOps
+from layerforge.backends.cupy.scatter import CupyScatterOps
 from layerforge.backends.cupy.softmax import CupySoftmaxOps
+from layerforge.backends.cupy.update import CupyUpdateOps
 from layerforge.core.errors import DeviceError
 
 
 class CupyOps(
+    CupyChannelOps,
+    CupyConvolutionOps,
+    CupyInterpolationOps,
     CupyLinearOps,
+    CupyLrnOps,
     CupyPoolingOps,
     CupyRandomOps,
+    CupyReductionOps,
+    CupyRegionOps,
+    CupyScatterOps,
     CupySoftmaxOps,
+    CupyUpdateOps,
 ):
     """The kernels of one device. `kernels` launches them; `xp` is the array module."""
 
@@ -47,7 +63,7 @@ class CupyBackend:
         self.xp.cuda.Device(device).use()
         self.stream = self.xp.cuda.Stream(non_blocking=True)  # a captured iteration needs a stream of its own
         self.representation = DeviceMemory(self.xp, device, self.stream)
-        self.ops = CupyOps(self.xp, Kernels(device, self.stream))
+        self.ops = CupyOps(self.xp, Kernels(self.xp, device, self.stream))
         self.use()
 
     def use(self) -> None:

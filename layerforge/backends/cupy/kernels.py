@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from layerforge.backends.cupy.launcher import Launcher
 from layerforge.core.errors import DeviceError
 
 FOLDER = Path(__file__).parent
@@ -41,10 +42,12 @@ def blocks(count: int) -> int:
 def typed(value: Any, dtype: np.dtype[Any]) -> Any:
     """A Python number as the kernels declare it: int is a 32-bit int, float is REAL, None a null pointer.
 
-    Everything else stays; a kernel's 64-bit arguments are given as np.int64 or np.uint64.
+    Everything else stays: a kernel's 64-bit arguments are given as np.int64, np.uint64 or np.float64.
     """
     if value is None:
         return np.uint64(0)
+    if isinstance(value, np.generic):  # np.float64 is a float too
+        return value
     if isinstance(value, (bool, int)):
         if not -(2**31) <= value < 2**31:  # NumPy before 2 wraps it silently
             raise OverflowError(f"{value} is no 32-bit int")
@@ -79,10 +82,11 @@ def function(file: str, kernel: str, real: np.dtype[Any], device: int) -> Any:
     return module(file, real, device).get_function(kernel)
 
 
-class Kernels:
+class Kernels(Launcher):
     """Launches kernels on the stream of one device."""
 
-    def __init__(self, device: int, stream: Any) -> None:
+    def __init__(self, xp: Any, device: int, stream: Any) -> None:
+        super().__init__(xp)
         self.device, self.stream = device, stream
 
     def launch(self, file: str, kernel: str, grid: int, *arguments: Any, dtype: Any = np.float32) -> None:
@@ -91,6 +95,8 @@ class Kernels:
         dtype      what REAL is
         arguments  device arrays, ints (32 bits), floats (REAL), or NumPy scalars as they are
         """
+        if self.muted:
+            return
         real = np.dtype(dtype)
         run = function(file, kernel, real, self.device)
         run((grid,), (THREADS,), tuple(typed(a, real) for a in arguments), stream=self.stream)

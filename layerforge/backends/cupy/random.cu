@@ -16,8 +16,10 @@ __device__ Block philox(Block x, u64 key0, u64 key1) {
     return x;
 }
 
-// out[0 ... count-1]: the low, then the high half of each 64-bit word
-extern "C" __global__ void random_bits(u32* out, int count, u64 key0, u64 key1, u64 draw) {
+// out[0 ... count-1]: the low, then the high half of each 64-bit word. A recorded iteration reads the draw's number from
+// `row`, so that it can change from replay to replay.
+extern "C" __global__ void random_bits(u32* out, int count, u64 key0, u64 key1, const u64* row, u64 number) {
+    u64 draw = row ? *row : number;
     EACH(j, (u32)count / 8 + 1) {
         Block x = philox({{(u64)j + 1, 0, 0, draw}}, key0, key1);
 #pragma unroll

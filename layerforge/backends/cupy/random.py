@@ -9,5 +9,6 @@ from layerforge.backends.ops.random import RandomOps
 class CupyRandomOps(RandomOps):
     def random_bits(self, key, draw, out):
         if out.size:
-            words = np.uint64(key[0]), np.uint64(key[1]), np.uint64(draw)
-            self.kernels.launch("random.cu", "random_bits", blocks(-(-out.size // 8)), out, out.size, *words)
+            words = np.uint64(key[0]), np.uint64(key[1])
+            row, number = self.kernels.changing(np.uint64, (draw,), key)
+            self.kernels.launch("random.cu", "random_bits", blocks(-(-out.size // 8)), out, out.size, *words, row, *number)

@@ -6,16 +6,17 @@ from layerforge.backends.ops.softmax import SoftmaxOps
 
 class CupySoftmaxOps(SoftmaxOps):
     def softmax(self, x, *, out):
-        self._columns("softmax", x, out)
+        _columns(self.kernels, "softmax", x, out)
 
     def softmax_gradient(self, y, dy, *, out):
-        self._columns("softmax_gradient", y, dy, out)
+        _columns(self.kernels, "softmax_gradient", y, dy, out)
 
-    def _columns(self, kernel, *arrays):
-        outer, channels, inner = arrays[-1].shape
-        columns, width = outer * inner, 1 if inner == 1 else 32  # columns of one block
-        if columns and channels:
-            grid = min(-(-columns // width), MOST_BLOCKS)
-            self.kernels.launch(
-                "softmax.cu", kernel, grid, *arrays, columns, channels, inner, width, dtype=arrays[-1].dtype
-            )
+
+def _columns(kernels, kernel, *arrays):
+    outer, channels, inner = arrays[-1].shape
+    columns, width = outer * inner, 1 if inner == 1 else 32  # columns of one block
+    if columns and channels:
+        grid = min(-(-columns // width), MOST_BLOCKS)
+        kernels.launch(
+            "softmax.cu", kernel, grid, *arrays, columns, channels, inner, width, dtype=arrays[-1].dtype
+        )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +19,7 @@ import pytest
 from layerforge.backends import get_backend
 from layerforge.backends.cupy import CupyOps
 from layerforge.backends.cupy.kernels import FOLDER, REALS, THREADS, typed
+from layerforge.backends.cupy.launcher import Launcher
 from layerforge.backends.numpy import NumpyOps
 from layerforge.core.errors import DeviceError
 
@@ -26,6 +29,7 @@ FLAGS = (
     "-O1",
     "-shared",
     "-fPIC",
+    "-fno-strict-aliasing",
     "-Wall",
     "-Wextra",
     "-Werror",
@@ -42,27 +46,44 @@ def kernel_names(file: str) -> list[str]:
     )
 
 
+BUILT = Path(tempfile.gettempdir(), f"layerforge-kernels-{os.getuid() if hasattr(os, 'getuid') else 0}")
+
+
 @functools.cache
 def library(file: str, real: np.dtype[Any]) -> ctypes.CDLL:
-    """The file as a shared library with a function run_NAME(grid, block, addresses) for each kernel."""
+    """The file as a shared library with a function run_NAME(grid, block, addresses) for each kernel.
+
+    Kept from run to run under the hash of all it is made of.
+    """
     lines = [f'#include "{SHIM}"', f'#include "{FOLDER / file}"', *(f"KERNEL({name})" for name in kernel_names(file))]
     macros = [f"-DREAL={REALS[real]}", f"-DBACKWARDS={int(real == np.float64)}"]
-    with tempfile.TemporaryDirectory() as folder:
-        source, built = Path(folder, "kernels.cpp"), Path(folder, "kernels.so")
-        source.write_text("\n".join(lines) + "\n", "utf-8")
-        made = subprocess.run(
-            ["g++", *FLAGS, *macros, f"-I{FOLDER}", "-o", built, source], check=False, capture_output=True, text=True
-        )
-        assert made.returncode == 0, made.stderr
-        return ctypes.CDLL(str(built))
+    parts = [SHIM, FOLDER / file, *sorted(FOLDER.glob("*.cuh"))]
+    text = "\0".join([*lines, *FLAGS, *macros, *(part.read_text("utf-8") for part in parts)])
+    BUILT.mkdir(mode=0o700, exist_ok=True)
+    assert not hasattr(os, "getuid") or BUILT.stat().st_uid == os.getuid(), f"{BUILT} belongs to someone else"
+    built = BUILT / f"{Path(file).stem}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.so"
+    if not built.exists():
+        with tempfile.TemporaryDirectory(dir=BUILT) as folder:
+            source, made = Path(folder, "kernels.cpp"), Path(folder, "kernels.so")
+            source.write_text("\n".join(lines) + "\n", "utf-8")
+            command = ["g++", *FLAGS, *macros, f"-I{FOLDER}", "-o", made, source]
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            made.replace(built)
+    return ctypes.CDLL(str(built))
 
 
-class CpuKernels:
+class CpuKernels(Launcher):
     """`launch` as the GPU's `Kernels` has it, on NumPy arrays, in few blocks so that kernels take several steps."""
 
     most_blocks = 3
 
+    def __init__(self) -> None:
+        super().__init__(np)
+
     def launch(self, file: str, kernel: str, grid: int, *arguments: Any, dtype: Any = np.float32) -> None:
+        if self.muted:
+            return
         real = np.dtype(dtype)
         assert 1 <= grid < 2**31
         held = [self._holder(typed(a, real)) for a in arguments]
@@ -128,6 +149,10 @@ class Both:
             if isinstance(want, np.ndarray):
                 largest = float(np.abs(want[np.isfinite(want)]).max(initial=0))
                 np.testing.assert_allclose(self.on_host(got), want, rtol=rtol, atol=rtol * max(1.0, largest))
+        self.check_guards(method)
+
+    def check_guards(self, method: str) -> None:
+        """Fails if anything was written beside an array that was put on the device."""
         while self._rooms:
             room = self.on_host(self._rooms.pop())
             assert (room[:GUARD] == 0xA5).all() and (room[-GUARD:] == 0xA5).all(), f"{method} wrote beside an array"

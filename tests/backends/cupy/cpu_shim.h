@@ -4,13 +4,14 @@
 #include <utility>
 #include <vector>
 #define __global__
-#define __device__ static inline
+#define __device__ inline
 #define __shared__ static
 #define __launch_bounds__(...)
 #define __forceinline__ inline
 struct Index { unsigned x = 0, y = 0, z = 0; };
 static Index threadIdx, blockIdx, blockDim, gridDim;
 static unsigned long long __umul64hi(unsigned long long a, unsigned long long b) { return (unsigned __int128)a * b >> 64; }
+static int atomicMax(int* place, int value) { int old = *place; *place = value > old ? value : old; return old; }
 template <class T> T min(T a, T b) { return b < a ? b : a; }
 template <class T> T max(T a, T b) { return a < b ? b : a; }
 

@@ -65,7 +65,12 @@ def test_file_compiles_at_run_time(file):
 
 
 def test_there_are_kernel_files():
-    assert {"matmul.cu", "pooling.cu", "softmax.cu"} <= set(FILES)
+    assert {"matmul.cu", "pooling.cu", "softmax.cu", "convolution.cu", "update.cu"} <= set(FILES)
+
+
+def test_kernel_names_are_used_once():
+    names = [name for file in FILES for name in re.findall(r'extern "C" __global__ void\s+(?:__launch_bounds__\(\w+\)\s+)?(\w+)', (kernels.FOLDER / file).read_text("ascii"))]
+    assert len(names) == len(set(names))
 
 
 def test_python_and_cuda_agree_on_the_threads_of_a_block():
@@ -133,7 +138,7 @@ def cupy(monkeypatch):
 
 
 def test_file_is_compiled_once_for_each_type(cupy):
-    launcher = kernels.Kernels(0, "stream")
+    launcher = kernels.Kernels(None, 0, "stream")
     for dtype in (np.float32, np.float32, np.float64):
         launcher.launch("softmax.cu", "softmax", 4, 7, dtype=dtype)
     assert [options[1] for _, options in cupy.compiled] == ["-DREAL=float", "-DREAL=double"]
@@ -144,7 +149,7 @@ def test_missing_compiler_is_said(cupy, monkeypatch, tmp_path):
     (tmp_path / "any.cu").write_text("ABSENT")
     monkeypatch.setattr(kernels, "FOLDER", tmp_path)
     with pytest.raises(DeviceError, match=r"any\.cu cannot be compiled: libnvrtc") as caught:
-        kernels.Kernels(0, None).launch("any.cu", "f", 1)
+        kernels.Kernels(None, 0, None).launch("any.cu", "f", 1)
     assert "layerforge[gpu]" in caught.value.hint
 
 
@@ -160,4 +165,4 @@ def test_compiler_error_names_the_file(cupy, monkeypatch, tmp_path):
     (tmp_path / "bad.cu").write_text("FAIL")
     monkeypatch.setattr(kernels, "FOLDER", tmp_path)
     with pytest.raises(DeviceError, match=r"bad\.cu does not compile for this GPU: line 3"):
-        kernels.Kernels(0, None).launch("bad.cu", "f", 1)
+        kernels.Kernels(None, 0, None).launch("bad.cu", "f", 1)

@@ -1,0 +1,106 @@
+"""What launching a kernel needs beside the kernel: room for partial sums, and numbers that change in every iteration.
+
+A recorded iteration repeats its launches with the arguments they had. Numbers that must not repeat (learning rate, Adam's
+correction, the number of a random draw) are therefore read from the device: while an iteration is recorded each launch
+gets a row of a table, and before each replay the host writes the rows anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from layerforge.core.errors import DeviceError
+
+ROWS, WIDTH = 4096, 8  # launches with changing numbers of one iteration, and numbers of one launch
+ROOM = 1 << 16  # doubles
+
+
+class NotRecordable(DeviceError):
+    """Something that cannot be part of a recorded iteration, because the host would have to look at a value."""
+
+
+class Numbers:
+    """The table: rows of eight 8-byte numbers, float64 or uint64, on the host and on the device.
+
+    host, device   (ROWS, WIDTH) float64 arrays; the host's is page-locked where there is a GPU
+    """
+
+    def __init__(self, host: np.ndarray, device: Any) -> None:
+        self.host, self.device = host, device
+        self._kinds: list[tuple[Any, Any]] = []  # (dtype, key) of every row
+        self._at: int | None = None  # the row to be written anew, None while rows are added
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def row(self, dtype: Any, values: Sequence[float], key: Any = None) -> Any:
+        """Writes the next row and returns it as the kernel sees it.
+
+        Raises NotRecordable when there are more rows than the table has, or others than were recorded.
+        """
+        if self._at is None:
+            if len(self._kinds) == len(self.host):
+                raise NotRecordable(f"an iteration has more than {len(self.host)} kernels with changing numbers")
+            self._kinds.append((dtype, key))
+            index = len(self._kinds) - 1
+        else:
+            index, self._at = self._at, self._at + 1
+            while index < len(self._kinds) and self._kinds[index][0] is not dtype:  # rows of another part
+                index, self._at = index + 1, self._at + 1
+            if index >= len(self._kinds):
+                raise NotRecordable("the iteration has launches that were not recorded")
+        self.host[index, : len(values)].view(dtype)[...] = values
+        return self.device[index]
+
+    @contextlib.contextmanager
+    def rewriting(self) -> Iterator[None]:
+        """Inside, rows are written from the first on again, in the order in which they were recorded."""
+        self._at = 0
+        try:
+            yield
+        finally:
+            self._at = None
+
+    def advance(self, draws: Mapping[Any, int]) -> None:
+        """Moves the number of every random draw on by what an iteration takes from its stream: key → draws."""
+        for index, (dtype, key) in enumerate(self._kinds):
+            if key is not None:
+                self.host[index, :1].view(dtype)[...] += dtype(draws[key])
+
+
+class Launcher:
+    """The part of `Kernels` that is the same on the CPU, where tests run the kernels.
+
+    xp        the array module
+    numbers   the table of the iteration that is being recorded, or rewritten; else None
+    muted     kernels are not launched: only their changing numbers are wanted
+    """
+
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
+        self.numbers: Numbers | None = None
+        self.muted = False
+        self._rooms: list[Any] = []  # kept for ever: recorded iterations point into them
+
+    def room(self, count: int) -> Any:
+        """At least `count` doubles, which may hold anything; the next call gives the same ones."""
+        if not self._rooms or self._rooms[-1].size < count:
+            self._rooms.append(self.xp.empty(max(count, ROOM), np.float64))
+        return self._rooms[-1]
+
+    def changing(self, dtype: Any, values: Sequence[float], key: Any = None) -> tuple[Any, tuple[Any, ...]]:
+        """Kernel arguments for numbers that change: (the row they are read from, or None; the numbers themselves).
+
+        key  of the random stream whose draw number this is
+        """
+        row = None if self.numbers is None else self.numbers.row(dtype, values, key)
+        return row, tuple(dtype(value) for value in values)
+
+    def must_not_record(self, reason: str) -> None:
+        """Raises NotRecordable while an iteration is recorded."""
+        if self.numbers is not None:
+            raise NotRecordable(reason)

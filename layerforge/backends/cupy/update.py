@@ -1,0 +1,45 @@
+"""Update rules in CUDA C, one pass over each parameter."""
+
+import numpy as np
+
+from layerforge.backends.cupy.kernels import blocks
+from layerforge.backends.cupy.sums import sum_channels
+from layerforge.backends.ops.update import UpdateOps
+
+
+class CupyUpdateOps(UpdateOps):
+    def sum_of_squares(self, arrays):
+        self.kernels.must_not_record("the sum of squares is read on the host")
+        total = self.xp.zeros(1, np.float64)
+        for x in arrays:
+            if x.size:
+                sum_channels(self.kernels, x, x, (1, 1, x.size), out=total, add=True)
+        return float(total[0])
+
+    def update_sgd(self, w, g, h, *, lr, momentum, scale=1.0, l2=0.0, l1=0.0):
+        _move(self.kernels, "sgd", (w, g, h), lr, momentum, scale, l2, l1)
+
+    def update_nesterov(self, w, g, h, *, lr, momentum, scale=1.0, l2=0.0, l1=0.0):
+        _move(self.kernels, "nesterov", (w, g, h), lr, momentum, scale, l2, l1)
+
+    def update_adagrad(self, w, g, h, *, lr, delta, scale=1.0, l2=0.0, l1=0.0):
+        _move(self.kernels, "adagrad", (w, g, h), lr, delta, scale, l2, l1)
+
+    def update_rmsprop(self, w, g, h, *, lr, decay, delta, scale=1.0, l2=0.0, l1=0.0):
+        _move(self.kernels, "rmsprop", (w, g, h), lr, decay, delta, scale, l2, l1)
+
+    def update_adadelta(self, w, g, h, u, *, lr, decay, delta, scale=1.0, l2=0.0, l1=0.0):
+        _move(self.kernels, "adadelta", (w, g, h, u), lr, decay, delta, scale, l2, l1)
+
+    def update_adam(
+        self, w, g, m, v, *, lr, correction, beta1, beta2, delta, decoupled=False, scale=1.0, l2=0.0, l1=0.0,
+    ):
+        _move(self.kernels, "adam", (w, g, m, v), lr, correction, beta1, beta2, delta, scale, l2, l1, sizes=(decoupled,))
+
+
+def _move(kernels, kernel, arrays, *numbers, sizes=()):
+    """The rule on every element. `numbers` may change in every iteration."""
+    count = arrays[0].size
+    if count:
+        row, values = kernels.changing(np.float64, numbers)
+        kernels.launch("update.cu", kernel, blocks(count), *arrays, count, *sizes, row, *values, dtype=arrays[0].dtype)
