@@ -7,11 +7,13 @@ from typing import Any
 from layerforge.backends.cupy.channels import CupyChannelOps
 from layerforge.backends.cupy.convolution import CupyConvolutionOps
 from layerforge.backends.cupy.device import DeviceMemory, open_device
+from layerforge.backends.cupy.flow import CupyFlowOps
 from layerforge.backends.cupy.interpolation import CupyInterpolationOps
 from layerforge.backends.cupy.kernels import Kernels
 from layerforge.backends.cupy.linear import CupyLinearOps
 from layerforge.backends.cupy.lrn import CupyLrnOps
 from layerforge.backends.cupy.pooling import CupyPoolingOps
+from layerforge.backends.cupy.position_sensitive import CupyPositionSensitiveOps
 from layerforge.backends.cupy.random import CupyRandomOps
 from layerforge.backends.cupy.reduction import CupyReductionOps
 from layerforge.backends.cupy.regions import CupyRegionOps
@@ -24,10 +26,12 @@ from layerforge.core.errors import DeviceError
 class CupyOps(
     CupyChannelOps,
     CupyConvolutionOps,
+    CupyFlowOps,
     CupyInterpolationOps,
     CupyLinearOps,
     CupyLrnOps,
     CupyPoolingOps,
+    CupyPositionSensitiveOps,
     CupyRandomOps,
     CupyReductionOps,
     CupyRegionOps,

@@ -1,61 +1,38 @@
-// Bilinear interpolation of planes x, dx (N*C, H, W) to y, dy (N*C, Ho, Wo). `begin` and `end` values of each input axis are
-// cut off; of the n that are left, output i reads the place i step, step = (n - 1) / (outputs - 1), between two of them.
+// Resizing of planes: x, dx (N*C, height, width), y, dy (N*C, rows, columns), by taps along both axes.
 #include "common.cuh"
 
-struct Axis { int size, outputs, first, left; double step; };  // first: of the values left
-struct Pair { int low, high; real part; };                    // (1 - part) x[low] + part x[high]
-
-#define GEOMETRY int height, int rows, int width, int columns, int begin, int end
-#define AXES Axis v = axis(height, rows, begin, end), h = axis(width, columns, begin, end)
-
-__device__ Axis axis(int size, int outputs, int begin, int end) {
-    int left = size - begin - end;
-    return {size, outputs, begin, left, outputs > 1 ? (double)(left - 1) / (outputs - 1) : 0.0};
-}
-
-__device__ Pair pair(int i, Axis a) {
-    double place = i * a.step;
-    int low = (int)place < a.left - 1 ? (int)place : a.left - 1;
-    return {a.first + low, a.first + (low + 1 < a.left ? low + 1 : a.left - 1), (real)(place - low)};
-}
-
-// How much of output i comes from this place.
-__device__ real share(int i, int place, Axis a) {
-    Pair p = pair(i, a);
-    return (p.low == place ? 1 - p.part : real(0)) + (p.high == place ? p.part : real(0));
-}
-
-struct Span { int begin, end; };
-
-// The outputs that may read this place, and perhaps some beside them.
-__device__ Span readers(int place, Axis a) {
-    if (a.step == 0) return {0, a.outputs};
-    double low = (place - a.first - 1) / a.step - 1, high = (place - a.first + 1) / a.step + 2;
-    return {low < 0 ? 0 : (int)low, high > a.outputs ? a.outputs : high < 0 ? 0 : (int)high};
-}
-
-extern "C" __global__ void bilinear(const real* x, real* y, int count, GEOMETRY) {
-    AXES;
+// y[p,q] = sum over s, t of down[p,s] across[q,t] x[row[p,s], column[q,t]];  row, down (rows, high), column, across
+// (columns, wide)
+extern "C" __global__ void resize(const real* x, real* y, int count, const int* row, const real* down, const int* column,
+                                  const real* across, int height, int width, int rows, int columns, int high, int wide) {
     EACH(i, count) {
-        Pair r = pair(i / (u32)columns % (u32)rows, v), c = pair(i % (u32)columns, h);
+        u32 q = i % (u32)columns, p = i / (u32)columns % (u32)rows;
         const real* plane = x + (i64)(i / (u32)columns / (u32)rows) * height * width;
-        real top = plane[r.low * width + c.low] * (1 - c.part) + plane[r.low * width + c.high] * c.part;
-        real bottom = plane[r.high * width + c.low] * (1 - c.part) + plane[r.high * width + c.high] * c.part;
-        y[i] = top * (1 - r.part) + bottom * r.part;
+        real sum = 0;
+        for (int s = 0; s < high; ++s) {
+            const real* line = plane + row[p * high + s] * width;
+            real part = 0;
+            for (int t = 0; t < wide; ++t) part += across[q * wide + t] * line[column[q * wide + t]];
+            sum += down[p * high + s] * part;
+        }
+        y[i] = sum;
     }
 }
 
-extern "C" __global__ void bilinear_gradient(const real* dy, real* dx, int count, GEOMETRY) {
-    AXES;
+// The transpose. The taps that read row i are the numbers down_start[i] ... down_start[i + 1] - 1 of row and down: the output
+// and its weight. Columns likewise.
+extern "C" __global__ void resize_gradient(const real* dy, real* dx, int count, const int* down_start, const int* row,
+                                           const real* down, const int* across_start, const int* column, const real* across,
+                                           int height, int width, int rows, int columns) {
     EACH(i, count) {
-        int row = i / (u32)width % (u32)height, column = i % (u32)width;
+        u32 w = i % (u32)width, h = i / (u32)width % (u32)height;
         const real* plane = dy + (i64)(i / (u32)width / (u32)height) * rows * columns;
-        Span down = readers(row, v), across = readers(column, h);
         real sum = 0;
-        for (int r = down.begin; r < down.end; ++r) {
-            real part = share(r, row, v);
-            if (part == 0) continue;
-            for (int c = across.begin; c < across.end; ++c) sum += plane[r * columns + c] * share(c, column, h) * part;
+        for (int s = down_start[h]; s < down_start[h + 1]; ++s) {
+            const real* line = plane + row[s] * columns;
+            real part = 0;
+            for (int t = across_start[w]; t < across_start[w + 1]; ++t) part += across[t] * line[column[t]];
+            sum += down[s] * part;
         }
         dx[i] = sum;
     }

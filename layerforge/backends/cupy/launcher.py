@@ -1,7 +1,7 @@
-"""What launching a kernel needs beside the kernel: room for partial sums, and numbers that change in every iteration.
+"""What launching a kernel needs beside the kernel: room for partial sums, tables, and numbers that change all the time.
 
-A recorded iteration repeats its launches with the arguments they had. Numbers that must not repeat (learning rate, Adam's
-correction, the number of a random draw) are therefore read from the device: while an iteration is recorded each launch
+A recorded iteration repeats its launches with the arguments they had. Numbers that must not repeat (learning rate,
+Adam's correction, the number of a random draw) are therefore read from the device: while an iteration is recorded each launch
 gets a row of a table, and before each replay the host writes the rows anew.
 """
 
@@ -84,13 +84,26 @@ class Launcher:
         self.xp = xp
         self.numbers: Numbers | None = None
         self.muted = False
-        self._rooms: list[Any] = []  # kept for ever: recorded iterations point into them
+        self._rooms: list[Any] = []  # kept for ever, as the tables are: recorded iterations point into them
+        self._tables: dict[tuple[str, bytes], Any] = {}
 
     def room(self, count: int) -> Any:
         """At least `count` doubles, which may hold anything; the next call gives the same ones."""
         if not self._rooms or self._rooms[-1].size < count:
             self._rooms.append(self.xp.empty(max(count, ROOM), np.float64))
         return self._rooms[-1]
+
+    def table(self, values: np.ndarray, dtype: Any) -> Any:
+        """A small host array as a device array of this type. It is moved once; equal values give the same array.
+
+        Raises NotRecordable if it would have to be moved while an iteration is recorded.
+        """
+        held = np.ascontiguousarray(values, dtype)
+        key = held.dtype.str, held.tobytes()
+        if key not in self._tables:
+            self.must_not_record("a table has to be copied to the device first")
+            self._tables[key] = self.xp.asarray(held)
+        return self._tables[key]
 
     def changing(self, dtype: Any, values: Sequence[float], key: Any = None) -> tuple[Any, tuple[Any, ...]]:
         """Kernel arguments for numbers that change: (the row they are read from, or None; the numbers themselves).

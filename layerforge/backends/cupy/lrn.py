@@ -11,7 +11,8 @@ class CupyLrnOps(LrnOps):
         _run(self.kernels, "lrn", (x, out, scale), size, float(alpha) / size, float(beta), float(k))
 
     def lrn_gradient(self, dy, x, scale, *, size, alpha, beta, out):
-        _run(self.kernels, "lrn_gradient", (dy, x, scale, out), size, 2 * float(alpha) * float(beta) / size, float(beta))
+        factor = 2 * float(alpha) * float(beta) / size
+        _run(self.kernels, "lrn_gradient", (dy, x, scale, out), size, factor, float(beta))
 
 
 def _run(kernels, kernel, arrays, size, *numbers):

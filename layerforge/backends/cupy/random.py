@@ -11,4 +11,5 @@ class CupyRandomOps(RandomOps):
         if out.size:
             words = np.uint64(key[0]), np.uint64(key[1])
             row, number = self.kernels.changing(np.uint64, (draw,), key)
-            self.kernels.launch("random.cu", "random_bits", blocks(-(-out.size // 8)), out, out.size, *words, row, *number)
+            grid = blocks(-(-out.size // 8))
+            self.kernels.launch("random.cu", "random_bits", grid, out, out.size, *words, row, *number)

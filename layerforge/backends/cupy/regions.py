@@ -25,7 +25,8 @@ class CupyRegionOps(RegionOps):
 
     def unpool_gradient(self, dy, index, *, out):
         if out.size:
-            _run(self.kernels, "unpool_gradient", out.size, dy, index, out, out.size, *_planes(out, dy), dtype=out.dtype)
+            sizes = out.size, *_planes(out, dy)
+            _run(self.kernels, "unpool_gradient", out.size, dy, index, out, *sizes, dtype=out.dtype)
 
 
 def _run(kernels, kernel, count, *arguments, dtype):

@@ -19,8 +19,8 @@ extern "C" __global__ void to_index(const real* values, int* index, int count, i
 }
 
 // out[n, k] = x[n, index[n, k], k];  x (N or 1, C, K or 1), a step of 0 repeats
-extern "C" __global__ void select_channels(const real* x, const int* index, real* out, int count, int k, int channels, i64 sample_step,
-                                           i64 channel_step, i64 k_step, real fill) {
+extern "C" __global__ void select_channels(const real* x, const int* index, real* out, int count, int k, int channels,
+                                           i64 sample_step, i64 channel_step, i64 k_step, real fill) {
     EACH(i, count) {
         int c = index[i];
         if (c >= 0 && c < channels) out[i] = x[i / (u32)k * sample_step + c * channel_step + i % (u32)k * k_step];

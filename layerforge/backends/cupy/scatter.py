@@ -8,7 +8,8 @@ from layerforge.backends.ops.scatter import ScatterOps
 
 class CupyScatterOps(ScatterOps):
     def to_index(self, values, size, *, out, ignore=None):
-        _run(self.kernels, "to_index", out, values, out, out.size, size, ignore is not None, ignore or 0, dtype=values.dtype)
+        sizes = out.size, size, ignore is not None, ignore or 0
+        _run(self.kernels, "to_index", out, values, out, *sizes, dtype=values.dtype)
         return None  # the bad ones are marked: telling them would mean to wait for the device
 
     def select(self, x, index, *, out, fill=0.0):

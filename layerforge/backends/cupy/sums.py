@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from layerforge.backends.cupy.kernels import blocks
+
 FULL = 1024  # blocks that keep the largest device busy
 SHORTEST = 4096  # values of a slice that are worth a block
 
@@ -22,4 +24,5 @@ def sum_channels(kernels, a, b, shape, *, out, add):
     sizes = outer, channels, length, slices, width
     kernels.launch("sums.cu", "sum_slices", groups * slices, a, b, part, out, wide, add, *sizes, dtype=a.dtype)
     if slices > 1:
-        kernels.launch("sums.cu", "add_slices", -(-channels // 256), part, out, wide, add, channels, slices, dtype=a.dtype)
+        sizes = channels, slices
+        kernels.launch("sums.cu", "add_slices", blocks(channels), part, out, wide, add, *sizes, dtype=a.dtype)

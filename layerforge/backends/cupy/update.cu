@@ -20,7 +20,8 @@ __device__ real decaying(real mean, real x, double decay) { return (real)decay *
 #define HAVE_DECAY(first) Decay {NUMBER(first, scale), NUMBER(first + 1, l2), NUMBER(first + 2, l1)}
 
 // h = momentum h + lr g,  w = w - h
-extern "C" __global__ void sgd(real* w, real* g, real* h, int count, const double* row, double lr, double momentum, DECAY) {
+extern "C" __global__ void sgd(real* w, real* g, real* h, int count, const double* row, double lr,
+                               double momentum, DECAY) {
     Decay decay = HAVE_DECAY(2);
     real rate = NUMBER(0, lr), part = NUMBER(1, momentum);
     EACH(i, count) {
@@ -44,7 +45,8 @@ extern "C" __global__ void nesterov(real* w, real* g, real* h, int count, const 
 }
 
 // h = h + g^2,  w = w - lr g / (sqrt(h) + delta)
-extern "C" __global__ void adagrad(real* w, real* g, real* h, int count, const double* row, double lr, double delta, DECAY) {
+extern "C" __global__ void adagrad(real* w, real* g, real* h, int count, const double* row, double lr,
+                                   double delta, DECAY) {
     Decay decay = HAVE_DECAY(2);
     real rate = NUMBER(0, lr), small = NUMBER(1, delta);
     EACH(i, count) {

@@ -34,7 +34,8 @@ class CupyUpdateOps(UpdateOps):
     def update_adam(
         self, w, g, m, v, *, lr, correction, beta1, beta2, delta, decoupled=False, scale=1.0, l2=0.0, l1=0.0,
     ):
-        _move(self.kernels, "adam", (w, g, m, v), lr, correction, beta1, beta2, delta, scale, l2, l1, sizes=(decoupled,))
+        numbers = lr, correction, beta1, beta2, delta, scale, l2, l1
+        _move(self.kernels, "adam", (w, g, m, v), *numbers, sizes=(decoupled,))
 
 
 def _move(kernels, kernel, arrays, *numbers, sizes=()):

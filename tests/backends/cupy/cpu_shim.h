@@ -11,6 +11,8 @@
 struct Index { unsigned x = 0, y = 0, z = 0; };
 static Index threadIdx, blockIdx, blockDim, gridDim;
 static unsigned long long __umul64hi(unsigned long long a, unsigned long long b) { return (unsigned __int128)a * b >> 64; }
+static double __dmul_rn(double a, double b) { return a * b; }
+static double __dadd_rn(double a, double b) { return a + b; }
 static int atomicMax(int* place, int value) { int old = *place; *place = value > old ? value : old; return old; }
 template <class T> T min(T a, T b) { return b < a ? b : a; }
 template <class T> T max(T a, T b) { return a < b ? b : a; }

@@ -36,7 +36,8 @@ def test_random_windows_agree(both, group):
     rng = np.random.default_rng(group)
     for _ in range(6):
         kernel = rng.integers(1, 5, 2).tolist()
-        window = Window.make(kernel, rng.integers(1, 4, 2).tolist(), rng.integers(0, 3, 2).tolist(), rng.integers(1, 3, 2).tolist())
+        stride, pad, dilation = (rng.integers(low, low + n, 2).tolist() for low, n in ((1, 3), (0, 3), (1, 2)))
+        window = Window.make(kernel, stride, pad, dilation)
         size = rng.integers(8, 13, 2).tolist()
         compare(both, rng, (2, group * int(rng.integers(5, 9)), *size), group * int(rng.integers(5, 9)), window, group)
 
@@ -78,7 +79,9 @@ def test_empty_batch_is_left_alone(both):
 
 
 @pytest.mark.parametrize(
-    "window", [Window.make((3, 3), 2, 1), Window.make((2, 3), 1, (0, 2), 2), Window.make((1, 1)), Window.make((5, 1), 3, (2, 0))]
+    "window",
+    [Window.make((3, 3), 2, 1), Window.make((2, 3), 1, (0, 2), 2), Window.make((1, 1)), Window.make((5, 1), 3, (2, 0))],
+    ids=["3x3", "dilated", "1x1", "5x1"],
 )
 def test_columns_and_their_transpose_agree(both, window):
     rng = np.random.default_rng(8)

@@ -69,7 +69,8 @@ def test_there_are_kernel_files():
 
 
 def test_kernel_names_are_used_once():
-    names = [name for file in FILES for name in re.findall(r'extern "C" __global__ void\s+(?:__launch_bounds__\(\w+\)\s+)?(\w+)', (kernels.FOLDER / file).read_text("ascii"))]
+    pattern = r'extern "C" __global__ void\s+(?:__launch_bounds__\(\w+\)\s+)?(\w+)'
+    names = [name for file in FILES for name in re.findall(pattern, (kernels.FOLDER / file).read_text("ascii"))]
     assert len(names) == len(set(names))
 
 
