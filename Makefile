@@ -28,7 +28,7 @@ demo: $(VENV)/ready ## trains a small net on real handwritten digits and shows h
 	$(BIN)/layerforge demo --out runs/digits
 
 test: $(VENV)/ready ## runs the test suite
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 lint: $(VENV)/ready ## ruff and mypy
 	$(BIN)/python -m ruff check .
