@@ -20,7 +20,7 @@ COMMANDS = (
     "train", "test", "time", "device_query", "run", "layers",
     "dataset", "convert_imageset", "compute_image_mean",
     "extract_features", "classify", "detect",
-    "draw", "plot",
+    "draw", "plot", "inspect", "diff",
     "upgrade_net", "upgrade_solver", "parse_log",
     "demo",
 )
