@@ -26,9 +26,10 @@ COMBINING = Family("sums, products", "#8aa121", "#f2f6de", "#55640c")
 SHAPE = Family("shape", "#7d8794", "#eef0f3", "#4b535d")
 LOSS = Family("loss, metric", "#d4453c", "#fce8e6", "#922820")
 DATA = Family("data", "#4c9a4a", "#e7f4e6", "#2a6329")
+DETECTION = Family("boxes", "#b5651d", "#f8ece1", "#75400f")
 OTHER = Family("other", "#9a9a9a", "#f2f2f2", "#555555")
 
-FAMILIES = (DATA, CONVOLUTION, LINEAR, RECURRENT, SAMPLING, NORMALISATION, ACTIVATION, COMBINING, SHAPE, LOSS, OTHER)
+FAMILIES = (DATA, CONVOLUTION, LINEAR, RECURRENT, SAMPLING, NORMALISATION, ACTIVATION, COMBINING, SHAPE, LOSS, DETECTION, OTHER)
 """In the order of the legend."""
 
 _FILES: dict[Family, str] = {
@@ -43,6 +44,7 @@ _FILES: dict[Family, str] = {
     SHAPE: "shaping joining slicing repeating padding gathering ordering selection batch_blocks crop labels",
     LOSS: "losses label_losses metrics",
     DATA: "database hdf5 images inputs memory sources windows",
+    DETECTION: "prior_box detection_output multibox_loss detection_evaluate proposal boxes",
     OTHER: "python_layer",
 }
 _FAMILY_OF_FILE = {file: family for family, files in _FILES.items() for file in files.split()}

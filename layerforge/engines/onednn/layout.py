@@ -16,7 +16,11 @@ F32, BF16 = 3, 2
 ANY = 1  # format_tag_any: oneDNN chooses
 _PLAIN = (0, 2, 3, 4, 5, 6, 7)  # format tags a, ab, abc, … by number of axes
 _NDIMS, _DIMS, _TYPE, _PADDED, _NBLOCKS, _BLOCKS, _BLOCK_AXES, _STRIDES = 256, 257, 258, 260, 263, 264, 265, 14
-_BLOCKED = {(3, 16): 56, (4, 16): 78, (5, 16): 121, (3, 8): 69, (4, 8): 102, (5, 8): 142}  # (axes, channels side by side) → tag
+_BLOCKED = {  # (axes, channels side by side) → tag
+    (3, 16): 56, (4, 16): 78, (5, 16): 121,
+    (3, 8): 69, (4, 8): 102, (5, 8): 142,
+    (3, 4): 60, (4, 4): 84, (5, 4): 128,
+}
 ALIGNMENT = 64  # bytes
 
 
