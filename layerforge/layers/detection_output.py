@@ -5,70 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from layerforge.layers.base import Layer
+from layerforge.layers.boxes import CODES, NmsParams, decode, suppress
 from layerforge.layers.detection_order import falling
 from layerforge.netdef.params import Params, field
-
-CODES = ("CORNER", "CENTER_SIZE", "CORNER_SIZE")
-
-
-def decode(priors: np.ndarray, variances: np.ndarray, code: np.ndarray, code_type: str) -> np.ndarray:
-    """Boxes (..., P, 4) from their codes relative to the priors (P, 4).
-
-    CORNER       prior + v · code
-    CORNER_SIZE  prior + v · code · size of the prior
-    CENTER_SIZE  centre + v · code · size,  size · e^(v · code)
-    """
-    code = code * variances
-    if code_type == "CORNER":
-        return priors + code
-    size = priors[:, 2:] - priors[:, :2]
-    if code_type == "CORNER_SIZE":
-        return priors + code * np.tile(size, 2)
-    centre = (priors[:, :2] + priors[:, 2:]) / 2 + code[..., :2] * size
-    half = np.exp(code[..., 2:]) * size / 2
-    return np.concatenate([centre - half, centre + half], axis=-1)
-
-
-def area(boxes: np.ndarray) -> np.ndarray:
-    """The areas of boxes (..., 4); 0 where the ends are exchanged."""
-    sides = boxes[..., 2:] - boxes[..., :2]
-    return np.where((sides < 0).any(axis=-1), 0, sides.prod(axis=-1))
-
-
-def overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of one box (4,) with others (M, 4); 0 where they do not meet."""
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    common = np.where((sides > 0).all(axis=1), sides[:, 0] * sides[:, 1], 0)
-    union = area(box) + area(others) - common
-    return np.divide(common, union, out=np.zeros_like(union), where=union > 0)
-
-
-def suppress(
-    boxes: np.ndarray, scores: np.ndarray, *, score: float, threshold: float, top_k: int, eta: float
-) -> list[int]:
-    """Indices of the boxes that stay, by falling score, of equal scores the lower index first.
-
-    Only scores above `score` count, at most top_k of them (-1: all); a box goes if it overlaps a better one by more
-    than the threshold, which shrinks by eta after each box that stays, while it is above ½.
-    """
-    order = np.argsort(-scores, kind="stable")
-    order = order[: int((scores > score).sum())][: top_k if top_k > -1 else None]
-    kept: list[int] = []
-    chosen = np.empty((len(order), 4))
-    for index in order:
-        if kept and (overlaps(boxes[index], chosen[: len(kept)]) > threshold).any():
-            continue
-        chosen[len(kept)] = boxes[index]
-        kept.append(int(index))
-        if eta < 1 and threshold > 0.5:
-            threshold *= eta
-    return kept
-
-
-class NmsParams(Params):
-    nms_threshold: float = field(float, 0.3, at_least=0, doc="the overlap from which the worse of two boxes goes")
-    top_k: int = field(int, doc="so many boxes of a class are looked at; all without")
-    eta: float = field(float, 1.0, above=0, at_most=1, doc="the threshold shrinks by this after each box kept")
 
 
 class DetectionOutputParams(Params, message="detection_output_param"):

@@ -131,6 +131,9 @@ EXAMPLES: dict[str, Example] = {
     "PriorBox": Example("prior_box_param {\n  min_size: 30 max_size: 60 aspect_ratio: 2 flip: true clip: false\n"
                         "  variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2\n}",
                         (("conv", (1, 8, 10, 10)), ("data", (1, 3, 300, 300)))),
+    "MultiBoxLoss": Example("multibox_loss_param {\n  num_classes: 21 code_type: CENTER_SIZE overlap_threshold: 0.5\n"
+                            "  neg_pos_ratio: 3 neg_overlap: 0.5 mining_type: MAX_NEGATIVE\n}",
+                            (("loc", (2, 400)), ("conf", (2, 2100)), ("priors", (1, 2, 400)), ("truth", (1, 1, 5, 8)))),
     "DetectionOutput": Example("detection_output_param {\n  num_classes: 21 code_type: CENTER_SIZE keep_top_k: 200\n"
                                "  confidence_threshold: 0.01 nms_param { nms_threshold: 0.45 top_k: 400 }\n}",
                                (("loc", (1, 400)), ("conf", (1, 2100)), ("priors", (1, 2, 400)))),
