@@ -15,13 +15,13 @@ import numpy as np
 from layerforge.backends import get_backend
 from layerforge.core.random import Random
 from layerforge.core.storage import HOST
-from layerforge.io.weights import copy_weights, read_weights
 from layerforge.net.build import build_net
 from layerforge.net.net import Net
 from layerforge.netdef.types import SolverDef
 from layerforge.schema.write import solver_text
 from layerforge.solver import snapshot as snapshots
 from layerforge.solver.debug import backward_with_info, forward_with_info, not_finite
+from layerforge.solver.fine_tuning import take_weights
 from layerforge.solver.interrupt import Request
 from layerforge.solver.nets import build_test_net, build_train_net, test_sources, train_source, weights_files
 from layerforge.solver.observer import Observer, Report, TestReport, outputs, outputs_of
@@ -63,7 +63,8 @@ class Solver:
         if params.snapshot:
             self.prefix.check()
         self._build_nets(level, stages, backend=backend or get_backend(), engines=engines, dtype=dtype, keep=keep)
-        self._load_weights(params.weights if weights is None else weights)
+        files = weights_files(params.weights if weights is None else weights, self.file, params.where("weights"))
+        take_weights(files, (self.net, *self.test_nets), self.observer.on_message)
         self.updater = Updater(self.net, params)
         self.iter, self.stopped = 0, False
         self.losses: deque[float] = deque(maxlen=params.average_loss)
@@ -185,13 +186,6 @@ class Solver:
             say(f"Creating test net (#{i}) specified by {each}", "solver.cpp:190")
             rng = self.rng.child(f"test{i}")
             self.test_nets.append(build_test_net(each, i, params, self.net, build, rng=rng))
-
-    def _load_weights(self, given: Sequence[str]) -> None:
-        for path in weights_files(given, self.file, self.params.where("weights")):
-            self.observer.on_message(f"Finetuning from {path}", "solver.cpp:72")
-            weights = read_weights(path)
-            for net in (self.net, *self.test_nets):
-                copy_weights(weights, net, path)
 
     def _iterate(self) -> bool:
         """One iteration; False if a request ended the run."""
