@@ -1,4 +1,4 @@
-"""Weights between files and nets: .caffemodel and .caffemodel.h5, matched by layer name as Caffe does.
+"""Weights between files and nets: .caffemodel, .caffemodel.h5, .safetensors; matched by layer name as Caffe does.
 
 A net is anything with `params` (layer name → list of Blob) and `name`; where it has `layers` and `layer_names`, files
 written hold every layer with its type, and messages say where a layer stands.
@@ -20,6 +20,7 @@ from layerforge.core.files import replacing
 from layerforge.core.storage import HOST
 from layerforge.io.hdf5 import is_hdf5, is_hdf5_name
 from layerforge.io.hdf5_weights import read_hdf5_weights, write_hdf5_weights
+from layerforge.io.safetensors_weights import is_safetensors, is_safetensors_name, read_safetensors, write_safetensors
 from layerforge.schema.read import read_binary_net
 from layerforge.schema.weights import Chunks, LayerWeights, caffemodel_chunks, read_caffemodel
 from layerforge.schema.write import layer_bytes
@@ -36,12 +37,12 @@ def load_weights(net: Any, path: str | os.PathLike[str]) -> Report:
 
 
 def save_weights(net: Any, path: str | os.PathLike[str], *, diffs: bool = False, hdf5: bool | None = None) -> None:
-    """Writes the weights of a net as Caffe does; `diffs` adds the gradients. hdf5=None: whether the name ends in .h5.
+    """Writes the weights of a net as Caffe does; `diffs` adds the gradients. hdf5=None: the ending of the name decides.
 
     Raises DataError when the file cannot be written; an older file of the name is still there then.
     """
-    hdf5 = is_hdf5_name(path) if hdf5 is None else hdf5
-    write_weights(path, list(net_weights(net, diffs=diffs, shared=not hdf5)), "hdf5" if hdf5 else "binary", net.name)
+    file_format = format_of(path) if hdf5 is None else "hdf5" if hdf5 else "binary"
+    write_weights(path, list(net_weights(net, diffs=diffs, shared=file_format == "binary")), file_format, net.name)
 
 
 def read_weights(path: str | os.PathLike[str]) -> list[LayerWeights]:
@@ -49,18 +50,30 @@ def read_weights(path: str | os.PathLike[str]) -> list[LayerWeights]:
 
     Raises DataError when the file is missing, cut off, or of another kind.
     """
-    return read_hdf5_weights(os.fspath(path)) if is_hdf5(path) else read_caffemodel(path)
+    if is_hdf5(path):
+        return read_hdf5_weights(os.fspath(path))
+    if is_safetensors(path) or is_safetensors_name(path):
+        return read_safetensors(os.fspath(path))
+    return read_caffemodel(path)
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """The format that the ending of a name stands for: "hdf5", "safetensors", else "binary"."""
+    return "hdf5" if is_hdf5_name(path) else "safetensors" if is_safetensors_name(path) else "binary"
 
 
 def write_weights(
     path: str | os.PathLike[str], layers: Sequence[LayerWeights], file_format: str | None = None, name: str = ""
 ) -> None:
-    """Writes layers to a file of the format "binary" or "hdf5"; None: the ending of the name decides.
+    """Writes layers in the format "binary", "hdf5" or "safetensors"; None: the ending of the name decides.
 
     Raises DataError when the file cannot be written; an older file of the name is still there then.
     """
-    if (file_format or ("hdf5" if is_hdf5_name(path) else "binary")) == "hdf5":
+    file_format = file_format or format_of(path)
+    if file_format == "hdf5":
         write_hdf5_weights(path, layers)
+    elif file_format == "safetensors":
+        write_safetensors(path, layers, name)
     else:
         write_chunks(path, caffemodel_chunks(name, layers))
 
