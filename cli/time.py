@@ -10,7 +10,7 @@ from layerforge.cli import options
 from layerforge.cli.flags import Command, Flag, UsageError
 from layerforge.cli.log import Log
 from layerforge.cli.report import Table, collect_tables, tables
-from layerforge.cli.timing import Timing, measure, measure_training, spread
+from layerforge.cli.timing import Timing, measure, measure_sources, measure_training, spread
 from layerforge.core.files import replacing
 from layerforge.net.net import Net
 from layerforge.netdef.types import Phase
@@ -45,6 +45,22 @@ def totals(timing: Timing) -> Table:
     if timing.training_ms:
         body.append(("  of it update", _ms(timing.update_ms), "-", "-", "-", "-"))
     return Table("", ("", "mean ms", "median", "least", "greatest", "images/s"), body)
+
+
+@tables("time")
+def sources(timing: Timing) -> Table | None:
+    """What the data layers deliver alone, and whether the net waited for them."""
+    if not timing.sources:
+        return None
+    body = [(each.name, each.type, f"{each.batch:,}", str(each.threads), _ms(each.alone_ms),
+             f"{each.batch / each.alone_ms * 1e3:,.0f}", f"{each.waits:,}", _ms(each.waited_ms))
+            for each in timing.sources]
+    title = "the net never waited for its data"
+    if any(each.waits for each in timing.sources):
+        waited = sum(each.waited_ms for each in timing.sources)
+        title = f"the net waited for its data {waited / max(sum(timing.iteration_ms), 1e-9):.1%} of the time"
+    return Table(title, ("data layer", "type", "batch", "threads", "ms alone", "images/s alone", "waits", "waited ms"),
+                 body)
 
 
 @tables("explain")
@@ -111,8 +127,12 @@ def _passes(net: Net, args: SimpleNamespace, log: Log) -> Timing:
     net.backward()
     log.line("caffe.cpp:365", "*** Benchmark begins ***")
     log.line("caffe.cpp:366", f"Testing for {args.iterations} iterations.")
-    return measure(net, args.iterations, lambda i, ms: log.line(
-        "caffe.cpp:394", f"Iteration: {i + 1} forward-backward time: {ms:g} ms."))
+
+    def passes() -> Timing:
+        return measure(net, args.iterations, lambda i, ms: log.line(
+            "caffe.cpp:394", f"Iteration: {i + 1} forward-backward time: {ms:g} ms."))
+
+    return measure_sources(net, args.iterations, passes) if args.data else passes()
 
 
 def _caffe_lines(log: Log, timing: Timing) -> None:
@@ -133,8 +153,10 @@ command = Command(
     "time", "times each layer forward and backward, or whole training iterations", run,
     (*options.CAFFE, options.CPU, options.THREADS, options.LOG,
      Flag("json", str, "", "writes the figures to this file", "FILE"),
+     Flag("data", bool, False, "times the data layers alone, and tells whether the net waits for them"),
      Flag("explain", bool, False, "tells which engine runs each layer, and why others do not")),
     examples=(("layerforge time --model net.prototxt --iterations 20", "a table of layers, in the TRAIN phase"),
               ("layerforge time --solver solver.prototxt --iterations 20", "training iterations with their update"),
+              ("layerforge time --data --solver solver.prototxt", "whether reading the data keeps up with the net"),
               ("layerforge time --model net.prototxt --phase TEST --json times.json", "figures for another program")),
 )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from layerforge.layers.sources import SourceLayer
 from layerforge.net.net import Net
 from layerforge.solver.loop import Solver
 
@@ -23,6 +24,24 @@ class LayerTime:
     engine: str = "layer"
 
 
+@dataclass(frozen=True)
+class SourceTime:
+    """What a data layer delivers.
+
+    alone_ms    a batch when nothing but the source runs
+    waits       in how many of the measured passes forward found no batch ready
+    waited_ms   how long it waited in these, in all
+    """
+
+    name: str
+    type: str
+    batch: int
+    threads: int
+    alone_ms: float
+    waits: int
+    waited_ms: float
+
+
 @dataclass
 class Timing:
     """What was measured.
@@ -33,6 +52,7 @@ class Timing:
     update_ms      the mean update within those
     batch          samples of a pass; 0 when the net does not say
     iter_size      passes of a training iteration
+    sources        the data layers, when they were asked for
     """
 
     net: str
@@ -43,6 +63,7 @@ class Timing:
     update_ms: float = 0.0
     batch: int = 0
     iter_size: int = 1
+    sources: list[SourceTime] = field(default_factory=list)
 
     @property
     def forward_ms(self) -> float:
@@ -60,6 +81,8 @@ class Timing:
             "forward_ms": self.forward_ms, "backward_ms": self.backward_ms,
             "forward_backward_ms": spread(self.iteration_ms),
         }
+        if self.sources:
+            figures["sources"] = [vars(source) for source in self.sources]
         if self.training_ms:
             figures["training_iteration_ms"] = spread(self.training_ms)
             figures["update_ms"], figures["iter_size"] = self.update_ms, self.iter_size
@@ -147,6 +170,34 @@ def measure_training(solver: Solver, iterations: int, timing: Timing) -> None:
         timing.training_ms.append((time.perf_counter() - started) * 1e3)
     timing.update_ms = updates / iterations * 1e3
     timing.iter_size = solver.params.iter_size
+
+
+def measure_sources(net: Net, iterations: int, passes: Callable[[], Timing]) -> Timing:
+    """Times each data layer alone, then the passes; the passes start where the layers stood."""
+    layers = [layer for layer in net.layers if isinstance(layer, SourceLayer)]
+    alone = [_alone_ms(layer, iterations) for layer in layers]
+    net.forward()  # starts the threads
+    before = [layer.waits() for layer in layers]
+    timing = passes()
+    for layer, ms, (waits, seconds) in zip(layers, alone, before):
+        all_waits, all_seconds = layer.waits()
+        timing.sources.append(SourceTime(layer.name, layer.type, layer.shapes[0][0], layer.threads, ms,
+                                         all_waits - waits, (all_seconds - seconds) * 1e3))
+    return timing
+
+
+def _alone_ms(layer: SourceLayer, iterations: int) -> float:
+    """Milliseconds a batch of the source takes with its own threads, after what they had made ahead."""
+    position, prefetch = layer.state(), layer.prefetch()
+    try:
+        prefetch.get()
+        started = time.perf_counter()
+        for _ in range(iterations):
+            prefetch.get()
+        return (time.perf_counter() - started) / iterations * 1e3
+    finally:
+        prefetch.close()
+        layer.load_state(position)
 
 
 def batch_size(net: Net) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +22,7 @@ class Prefetch(Generic[T]):
     make     turns it into a batch; several calls at once
     depth    how many batches may be ready or in the making
     threads  how many are made at once
+    waits    how often `get` found no batch ready; waited_seconds: how long it then took in all
 
     The threads hold `read` and `make` but not this object's owner, so the owner can be collected and close it.
     """
@@ -32,6 +34,7 @@ class Prefetch(Generic[T]):
         self._ready: dict[int, tuple[T | None, BaseException | None]] = {}
         self._asked = self._given = 0  # batches started, batches handed over
         self._closed = False
+        self.waits, self.waited_seconds = 0, 0.0
         self._threads = [threading.Thread(target=self._work, name=f"layerforge-data-{i}", daemon=True)
                          for i in range(max(1, min(threads, depth)))]
         for thread in self._threads:
@@ -43,11 +46,8 @@ class Prefetch(Generic[T]):
         Raises what its making raised, again at every further call; DataError when the threads are gone.
         """
         with self._changed:
-            while self._given not in self._ready:
-                if self._closed or not any(thread.is_alive() for thread in self._threads):
-                    raise DataError("the data threads are gone",
-                                    hint="a process that was forked must open its own nets")
-                self._changed.wait(PATIENCE_SECONDS)
+            if self._given not in self._ready:
+                self._wait()
             batch, error = self._ready[self._given]
             if error is not None:
                 raise error
@@ -56,6 +56,15 @@ class Prefetch(Generic[T]):
             self._changed.notify_all()
         assert batch is not None
         return batch
+
+    def _wait(self) -> None:
+        started = time.perf_counter()
+        while self._given not in self._ready:
+            if self._closed or not any(thread.is_alive() for thread in self._threads):
+                raise DataError("the data threads are gone", hint="a process that was forked must open its own nets")
+            self._changed.wait(PATIENCE_SECONDS)
+        self.waits += 1
+        self.waited_seconds += time.perf_counter() - started
 
     def close(self) -> None:
         """Ends the threads and drops what they made. Safe to call twice."""

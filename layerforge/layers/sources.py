@@ -49,8 +49,7 @@ class SourceLayer(Layer):
     def forward(self, bottom, top):
         self.require(bool(self._open), "is closed", hint="build the net again")
         if len(self._open) == 1:
-            depth = getattr(self.params, "prefetch", PREFETCH_BATCHES)
-            self._open.append(Prefetch(self.source.read, self.source.make, depth, self.threads))
+            self._open.append(self.prefetch())
         with naming(self):
             arrays, self.position = self._open[1].get()
         for i, (view, array) in enumerate(zip(top, arrays)):
@@ -58,6 +57,16 @@ class SourceLayer(Layer):
                 self.shapes[i] = array.shape
                 view.reshape(array.shape)
             view.data[...] = array
+
+    def prefetch(self) -> Prefetch:
+        """Threads that make batches from the source's position on."""
+        depth = getattr(self.params, "prefetch", PREFETCH_BATCHES)
+        return Prefetch(self.source.read, self.source.make, depth, self.threads)
+
+    def waits(self) -> tuple[int, float]:
+        """(how often forward had to wait for a batch, how many seconds in all)"""
+        running = self._open[1:]
+        return (running[0].waits, running[0].waited_seconds) if running else (0, 0.0)
 
     def close(self) -> None:
         """Ends the threads and gives files back; a further forward is an error."""

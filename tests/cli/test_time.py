@@ -9,7 +9,8 @@ import pytest
 
 from layerforge.cli import timing
 from layerforge.cli.main import main
-from layerforge.cli.timing import LayerTime, Timing, batch_size, measure
+from layerforge.cli.timing import LayerTime, Timing, batch_size, measure, measure_sources
+from layerforge.core.storage import HOST
 from layerforge.engines.lowering import Refusal
 from layerforge.graph import lower
 from layerforge.graph.lower import Choice
@@ -126,3 +127,31 @@ def test_a_typo_in_the_net_names_place_and_cure(model, tmp_path, capsys):
     assert main(["time", "-model", model]) == 1
     err = capsys.readouterr().err
     assert "net.prototxt:5: layer 'ip' (InerProduct)" in err and "did you mean 'InnerProduct'?" in err
+
+
+DATA = """
+name: "reader"
+layer {{ name: "pictures" type: "Data" top: "x" top: "t"
+  data_param {{ source: "{source}" batch_size: 3 backend: LMDB }} }}
+layer {{ name: "quiet" type: "Silence" bottom: "x" bottom: "t" }}
+"""
+
+
+def test_data_layers_are_timed_alone_and_their_waits_counted(make_lmdb, pictures, tmp_path, capsys):
+    (tmp_path / "net.prototxt").write_text(DATA.format(source=make_lmdb(pictures(7))))
+    argv = ["time", "--data", "--model", str(tmp_path / "net.prototxt"), "--iterations", "4",
+            "--json", str(tmp_path / "times.json")]
+    assert main(argv) == 0
+    out = capsys.readouterr().out
+    assert "pictures" in out and "images/s alone" in out and "the net " in out
+    (source,) = json.loads((tmp_path / "times.json").read_text())["sources"]
+    assert source["name"] == "pictures" and source["batch"] == 3 and source["alone_ms"] > 0
+    assert 0 <= source["waits"] <= 4 and source["waited_ms"] >= 0
+
+
+def test_timing_the_data_does_not_move_it(make_lmdb, pictures):
+    net = build_net(parse_net(DATA.format(source=make_lmdb(pictures(20)))), Phase.TRAIN)
+    measure_sources(net, 2, lambda: measure(net, 2))
+    net.forward()
+    assert net.blobs["t"].data.array(HOST).tolist() == [9, 10, 11]  # one pass to warm up, two measured, this one
+    net.close()

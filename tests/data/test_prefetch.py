@@ -83,3 +83,16 @@ def test_dead_threads_are_an_error_not_a_hang(monkeypatch):
     fetch = Prefetch(lambda: 1, lambda n: n, 2)
     with pytest.raises(DataError, match="threads are gone"):
         fetch.get()
+
+
+def test_waits_are_counted_with_their_seconds():
+    gate = threading.Event()
+    prefetch = Prefetch(lambda: gate.wait(5), lambda raw: raw, 1)
+    threading.Timer(0.05, gate.set).start()
+    prefetch.get()
+    assert prefetch.waits == 1 and prefetch.waited_seconds > 0.01
+    while not prefetch._ready:
+        time.sleep(0.001)
+    prefetch.get()
+    assert prefetch.waits == 1
+    prefetch.close()
