@@ -133,7 +133,7 @@ def arguments(command: Command, given: dict, others: Sequence[str]) -> SimpleNam
 def overview(commands: dict[str, Command]) -> str:
     """The help without a command."""
     width = max(map(len, commands))
-    lines = ["layerforge COMMAND [flags]", "", f"  {layerforge.__doc__}", ""]
+    lines = ["layerforge COMMAND [flags]", "", f"  {(layerforge.__doc__ or '').splitlines()[0]}", ""]
     lines += ["commands", *(f"  {name:<{width}}  {command.summary}" for name, command in commands.items())]
     lines += ["", "flags", *describe(GENERAL), "", "  layerforge COMMAND --help shows a command's flags and examples."]
     return "\n".join(lines)

@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from layerforge.cli.main import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "zoo").glob("*/README.md"))]
 ITERATIONS = 4
@@ -94,6 +96,11 @@ def test_targets_of_make_exist(page):
     for line in commands(page):
         if line.startswith("make"):
             assert set(line.split()[1:]) <= set(targets), line
+
+
+def test_the_command_line_is_described_in_full():
+    text = (ROOT / "docs" / "command-line.md").read_text()
+    assert [name for name in COMMANDS if f"`{name}`" not in text and f"\n## {name}\n" not in text] == []
 
 
 def test_readme_has_commands_and_python():

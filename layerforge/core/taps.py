@@ -11,7 +11,7 @@ import numpy as np
 class Taps(NamedTuple):
     """index, weight  (outputs, taps); output i = Σ_t weight[i, t] · value[index[i, t]]"""
 
-    index: np.ndarray
+    index: np.ndarray  # type: ignore[assignment]  # it hides the tuple's method of this name
     weight: np.ndarray
 
     def matrix(self, size: int, dtype: Any) -> np.ndarray:
