@@ -36,8 +36,10 @@ def run(args: SimpleNamespace) -> int:
     if not as_module and not os.path.exists(target):
         raise DataError(f"script {target!r} is missing: there is no {os.path.abspath(target)!r}")
     from layerforge.pycaffe.alias import install_as_caffe, install_for_children
+    from layerforge.pycaffe.modes import init_log
 
     install_as_caffe()
+    init_log()  # as glog does by itself
     _give_back_old_names()
     sys.argv[:] = arguments if as_module else [target, *arguments]
     if not getattr(sys.flags, "safe_path", False):
@@ -70,7 +72,7 @@ def _run_file(path: str) -> None:
 
 
 def _own_frames(traceback: TracebackType | None) -> TracebackType | None:
-    """The traceback without the frames of this file and of runpy, which the user did not write."""
+    """The traceback without the frames of this file and of runpy."""
     at = traceback
     while at is not None and (at.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>")):
         at = at.tb_next
@@ -78,7 +80,7 @@ def _own_frames(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def _give_back_old_names() -> None:
-    """Names that unittest and NumPy have dropped, under which nothing else can be meant, exist again in this process."""
+    """Names that unittest and NumPy have dropped, and that can mean nothing else, exist again in this process."""
     for old, new in ASSERTIONS.items():
         if not hasattr(unittest.TestCase, old):
             setattr(unittest.TestCase, old, getattr(unittest.TestCase, new))

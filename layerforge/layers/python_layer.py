@@ -57,6 +57,8 @@ class Python(Layer):
         self.user = self._user_class()()
         self.user.param_str, self.user.phase = self.params.param_str, int(self.phase)
         self.user.blobs = UserBlobs(self)
+        if not hasattr(self.user, "type"):  # net.layers shows this object
+            self.user.type = self.type
         self.user.setup(_host(bottom), _host(top))
 
     def reshape(self, bottom, top):

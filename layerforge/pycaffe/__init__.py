@@ -5,6 +5,7 @@ from layerforge.pycaffe.blob import Blob
 from layerforge.pycaffe.classifier import Classifier, Detector
 from layerforge.pycaffe.layer import Layer
 from layerforge.pycaffe.modes import (
+    NCCL,
     TEST,
     TRAIN,
     Timer,
@@ -35,8 +36,9 @@ from layerforge.pycaffe.solvers import (
 )
 
 __all__ = [
-    "TEST", "TRAIN", "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "Classifier", "Detector", "Layer", "NesterovSolver", "Net",
-    "NetSpec", "RMSPropSolver", "SGDSolver", "Timer", "get_solver", "has_nccl", "init_log", "io", "layer_type_list", "layers", "log",
-    "params", "set_device", "set_mode_cpu", "set_mode_gpu", "set_multiprocess", "set_random_seed", "set_solver_count",
-    "set_solver_rank", "solver_count", "solver_rank", "to_proto",
+    "NCCL", "TEST", "TRAIN", "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "Classifier", "Detector",
+    "Layer", "NesterovSolver", "Net", "NetSpec", "RMSPropSolver", "SGDSolver", "Timer", "get_solver", "has_nccl",
+    "init_log", "io",
+    "layer_type_list", "layers", "log", "params", "set_device", "set_mode_cpu", "set_mode_gpu", "set_multiprocess",
+    "set_random_seed", "set_solver_count", "set_solver_rank", "solver_count", "solver_rank", "to_proto",
 ]

@@ -46,8 +46,9 @@ class Classifier(PictureNet):
     """
 
     def __init__(
-        self, model_file: str, pretrained_file: str, image_dims: Sequence[int] | None = None, mean: np.ndarray | None = None,
-        input_scale: float | None = None, raw_scale: float | None = None, channel_swap: Sequence[int] | None = None,
+        self, model_file: str, pretrained_file: str, image_dims: Sequence[int] | None = None,
+        mean: np.ndarray | None = None, input_scale: float | None = None, raw_scale: float | None = None,
+        channel_swap: Sequence[int] | None = None,
     ) -> None:
         super().__init__(model_file, pretrained_file, mean, input_scale, raw_scale, channel_swap)
         self.crop_dims = np.array(self.blobs[self.inputs[0]].shape[2:])
@@ -94,7 +95,7 @@ class Detector(PictureNet):
         return found
 
     def crop(self, im: np.ndarray, window: Sequence[int]) -> np.ndarray:
-        """The window of a picture (H, W, K), with its surroundings if context_pad asks for them; outside lies the mean."""
+        """The window of a picture (H, W, K), and its surroundings if context_pad asks for them; outside is the mean."""
         y0, x0, y1, x1 = (int(v) for v in window)
         if not self.context_pad:
             return im[y0:y1, x0:x1]

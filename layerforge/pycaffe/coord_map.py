@@ -1,7 +1,7 @@
 """caffe.coord_map: how the coordinates of one layer's output lie on another's, and the Crop that aligns them.
 
-A map (axis, a, b) says: output position x lies at input position (x - b) / a; axis is the one before the first spatial axis,
-None when the layer treats all alike. Source: Caffe's coord_map.py, whose conventions these are.
+A map (axis, a, b) says: output position x lies at input position (x - b) / a; axis is the one before the first spatial
+axis, None when the layer treats all alike. Source: Caffe's coord_map.py, whose conventions these are.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from layerforge.pycaffe.net_spec import Function, Top, layers
 
 PASS_THROUGH = frozenset(
-    "AbsVal BatchNorm Bias BNLL Dropout Eltwise ELU Log LRN Exp MVN Power ReLU PReLU Scale Sigmoid Split TanH Threshold Swish Clip ReLU6 BN"
-    .split()
+    "AbsVal BatchNorm Bias BNLL Dropout Eltwise ELU Log LRN Exp MVN Power ReLU PReLU Scale Sigmoid Split TanH "
+    "Threshold Swish Clip ReLU6 BN".split()
 )
 Map = tuple[Any, Any, Any]
 
@@ -88,7 +88,8 @@ def _walk(start: Top) -> Any:
             continue
         seen.add(top)
         yield top, mapping
-        bottoms = top.fn.inputs[:1] if top.fn.type_name == "Crop" else top.fn.inputs  # a Crop's second bottom gives only a size
+        sizes_only = 1 if top.fn.type_name == "Crop" else None  # a Crop's second bottom gives only a size
+        bottoms = top.fn.inputs[:sizes_only]
         try:
             pending += [(bottom, compose(mapping, coord_map(top.fn))) for bottom in bottoms]
         except UndefinedMapException:

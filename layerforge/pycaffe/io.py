@@ -36,7 +36,8 @@ def resize_image(im: np.ndarray, new_dims: Sequence[int], interp_order: int = 1)
         raise ValueError(f"interp_order {interp_order} is not one of {sorted(orders)}")
     height, width = int(new_dims[0]), int(new_dims[1])
     source = np.ascontiguousarray(im, np.float32)
-    planes = [cv2.resize(source[:, :, k], (width, height), interpolation=orders[interp_order]) for k in range(source.shape[2])]
+    order = orders[interp_order]
+    planes = [cv2.resize(source[:, :, k], (width, height), interpolation=order) for k in range(source.shape[2])]
     return np.stack(planes, axis=2).astype(np.float32)
 
 

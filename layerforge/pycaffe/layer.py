@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Layer:
-    """Subclass it, and name the class in a prototxt: `layer { type: "Python" python_param { module: ... layer: ... } }`.
+    """Subclass it, and name the class in a prototxt: `type: "Python" python_param { module: ... layer: ... }`.
 
     bottom and top are blobs with data, diff, shape, reshape(), num … width and count, as in `net.blobs`.
 
@@ -15,6 +15,8 @@ class Layer:
     phase      layerforge.TRAIN or layerforge.TEST
     blobs      the layer's parameters; `self.blobs.add_blob(n, c, ...)` in setup makes one
     """
+
+    type: str = "Python"
 
     param_str: str = ""
     phase: int = 1

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import time
+from datetime import datetime
 from typing import Any
 
 from layerforge.backends import get_backend
+from layerforge.core.errors import DeviceError
 from layerforge.core.random import Random
 from layerforge.layers.registry import layer_types
 from layerforge.netdef.types import Phase
+from layerforge.solver.caffe_log import CaffeLog, prefix
 
 TRAIN, TEST = Phase.TRAIN, Phase.TEST
 _log = logging.getLogger("layerforge")
@@ -64,16 +69,42 @@ def layer_type_list() -> list[str]:
     return sorted(layer_types())
 
 
+class _Glog(logging.Formatter):
+    """Lines as Caffe's log has them: "I1120 18:27:58.910188 14308 solver.cpp:239] Iteration 0, …"."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        source = getattr(record, "caffe", f"{record.filename}:{record.lineno}")
+        return prefix(datetime.fromtimestamp(record.created), source, record.levelname[0]) + record.getMessage()
+
+
+class Logged(CaffeLog):
+    """What a solver does, in Caffe's words, into the log."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+
+    def write(self, text: str, source: str) -> None:
+        _log.info("%s", text, extra={"caffe": source})
+
+
 def init_log(level: int | None = None, stderr: bool = True) -> None:
-    """Sends the log to stderr: glog's levels 0 INFO, 1 WARNING, 2 ERROR."""
+    """Sends the log to standard error, in Caffe's form.
+
+    level  glog's: 0 INFO, 1 WARNING, 2 ERROR; None: what the environment says in GLOG_minloglevel, else 0
+    """
+    if level is None:
+        level = int(os.environ.get("GLOG_minloglevel") or 0)
     if stderr and not _log.handlers:
-        _log.addHandler(logging.StreamHandler())
-    _log.setLevel({0: logging.INFO, 1: logging.WARNING, 2: logging.ERROR}.get(level or 0, logging.CRITICAL))
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Glog())
+        _log.addHandler(handler)
+        _log.propagate = False
+    _log.setLevel({0: logging.INFO, 1: logging.WARNING, 2: logging.ERROR}.get(level, logging.CRITICAL))
 
 
 def log(message: str) -> None:
     """Writes a line into the log."""
-    _log.info("%s", message)
+    _log.info("%s", message, stacklevel=2)
 
 
 class Timer:
@@ -96,6 +127,21 @@ class Timer:
     @property
     def us(self) -> float:
         return (self._to - self._from) * 1e6
+
+
+class NCCL:
+    """In Caffe: adds gradients up over GPUs, with a process for each. A script that asks `has_nccl` first never meets it."""
+
+    def __init__(self, *_: Any) -> None:
+        self.new_uid()
+
+    @staticmethod
+    def new_uid() -> str:
+        """A name for a group of processes.
+
+        Raises DeviceError.
+        """
+        raise DeviceError("a Python script cannot train on several GPUs yet", hint="has_nccl() says so; train on one GPU")
 
 
 def has_nccl() -> bool:

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from layerforge.core.errors import LayerForgeError
-from layerforge.core.storage import HOST
+from layerforge.core.errors import NetError
 from layerforge.io.weights import load_weights, save_weights
+from layerforge.layers.base import Layer
+from layerforge.layers.python_layer import Python
 from layerforge.net.build import build_net
 from layerforge.net.net import Net as CoreNet
 from layerforge.net.share import share_parameters_with
@@ -24,10 +25,10 @@ from layerforge.schema.read import read_net
 
 
 class LayerInfo:
-    """What `net.layers` holds: type and parameters."""
+    """What `net.layers` holds: type and parameters. For a layer written in Python it is the user's own object."""
 
-    def __init__(self, type_name: str, blobs: list[Blob]) -> None:
-        self.type, self.blobs = type_name, blobs
+    def __init__(self, layer: Layer) -> None:
+        self.type, self.blobs = layer.definition.type, [Blob(view.blob) for view in layer.blobs]
 
 
 class Net:
@@ -37,22 +38,22 @@ class Net:
     """
 
     def __init__(
-        self, network_file: str, *args: Any, phase: int | None = None, level: int = 0, stages: Sequence[str] | None = None,
-        weights: str | None = None,
+        self, network_file: str, *args: Any, phase: int | None = None, level: int = 0,
+        stages: Sequence[str] | None = None, weights: str | None = None,
     ) -> None:
         rest = list(args)
         if rest and isinstance(rest[0], (str, os.PathLike)):
-            warnings.warn("Net(prototxt, weights, phase) is the old form; use Net(prototxt, phase, weights=...)", DeprecationWarning, stacklevel=2)
+            warnings.warn("Net(prototxt, weights, phase) is the old form; use Net(prototxt, phase, weights=...)",
+                          DeprecationWarning, stacklevel=2)
             weights, rest = os.fspath(rest[0]), rest[1:]
         names = ("phase", "level", "stages", "weights")
         given = dict(zip(names, rest))
         phase = given.get("phase", phase)
         if phase is None:
             raise TypeError("Net needs a phase: layerforge.TRAIN or layerforge.TEST")
-        net = build_net(
-            read_net(network_file), Phase(phase), level=given.get("level", level), stages=tuple(given.get("stages", stages) or ()),
-            backend=modes.backend(), rng=modes.random(),
-        )
+        stages = tuple(given.get("stages", stages) or ())
+        net = build_net(read_net(os.fspath(network_file)), Phase(phase), level=given.get("level", level), stages=stages,
+                        backend=modes.backend(), rng=modes.random())
         self._adopt(net)
         weights = given.get("weights", weights)
         if weights is not None:
@@ -72,11 +73,10 @@ class Net:
         self._blob_names = list(net.graph.blobs)
         self._layer_names = list(net.layer_names)
         self.blobs: OrderedDict[str, Blob] = OrderedDict(zip(self._blob_names, self._blobs))
-        self.layers = [LayerInfo(type(layer).type if layer.type != "" else layer.definition.type, [Blob(v.blob) for v in layer.blobs])
-                       for layer in net.layers]
+        self.layers: list[Any] = [layer.user if isinstance(layer, Python) else LayerInfo(layer) for layer in net.layers]
         pairs = list(zip(self._layer_names, self.layers))
-        self.layer_dict: OrderedDict[str, LayerInfo] = OrderedDict(pairs)
-        self.params: OrderedDict[str, list[Blob]] = OrderedDict((name, layer.blobs) for name, layer in pairs if layer.blobs)
+        self.layer_dict: OrderedDict[str, Any] = OrderedDict(pairs)
+        self.params: OrderedDict[str, Any] = OrderedDict((name, each.blobs) for name, each in pairs if each.blobs)
         names = net.graph.blobs
         self.top_names = OrderedDict((n.definition.name, [names[i] for i in n.tops]) for n in net.graph.nodes)
         self.bottom_names = OrderedDict((n.definition.name, [names[i] for i in n.bottoms]) for n in net.graph.nodes)
@@ -103,7 +103,8 @@ class Net:
         return {name: self.blobs[name].data for name in names}
 
     def backward(
-        self, diffs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **top_diffs: np.ndarray
+        self, diffs: Sequence[str] | None = None, start: str | None = None, end: str | None = None,
+        **top_diffs: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Runs the layers from `start` down to `end`, from the outputs' diffs given by name, or from what they hold.
 
@@ -144,8 +145,6 @@ class Net:
     def clear_param_diffs(self) -> None:
         """Sets the gradients of all parameters to zero, also in arrays that were handed out."""
         self._net.clear_gradients()
-        for each in self._net.learnable:
-            each.blob.diff.array(HOST)
 
     def copy_from(self, path: str | os.PathLike[str]) -> None:
         """Takes weights by layer name from a .caffemodel (binary or HDF5); several files are separated by commas."""
@@ -172,7 +171,7 @@ class Net:
         """Gives arrays to the net's MemoryData layer, which must be its first layer."""
         layer = self._net.layers[0]
         if layer.type != "MemoryData":
-            raise LayerForgeError(f"set_input_arrays needs a MemoryData layer first, this net begins with {layer.definition}")
+            raise NetError(f"set_input_arrays needs a MemoryData layer first, this net begins with {layer.definition}")
         layer.set_arrays(data, labels)  # type: ignore[attr-defined]
 
     def before_forward(self, hook: Any) -> None:
@@ -202,7 +201,7 @@ class Net:
         for name, array in values.items():
             have, want = np.shape(array), self.blobs[name].shape
             if have[:1] != want[:1]:
-                raise ValueError(f"{name} has a batch of {have[:1]}, the net takes {want[:1]}; see forward_all for other sizes")
+                raise ValueError(f"{name} has {have[:1]} items, the net takes {want[:1]}; forward_all takes any number")
             getattr(self.blobs[name], part)[...] = array
 
     def _batch(self, values: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:

@@ -25,7 +25,7 @@ def _message_of() -> Mapping[str, str]:
 
 
 def assign_proto(proto: Any, name: str, value: Any) -> None:
-    """Sets a field from plain values: dicts are messages, lists repeat, and a single value fills a repeated field once."""
+    """Sets a field from plain values: dicts are messages, lists repeat, a single value fills a repeated field once."""
     if isinstance(value, Mapping):
         target = getattr(proto, name)
         if hasattr(target, "add"):
@@ -131,11 +131,11 @@ class _Builder:
 
     @staticmethod
     def _assign(layer: Any, type_name: str, key: str, value: Any) -> None:
-        message = _message_of().get(type_name)
-        if not key.endswith("param") and message and key in layer.DESCRIPTOR.fields_by_name[message].message_type.fields_by_name:
+        message, fields = _message_of().get(type_name), layer.DESCRIPTOR.fields_by_name
+        if not key.endswith("param") and message and key in fields[message].message_type.fields_by_name:
             getattr(layer, message).SetInParent()
             assign_proto(getattr(layer, message), key, value)
-        elif key in layer.DESCRIPTOR.fields_by_name:
+        elif key in fields:
             assign_proto(layer, key, value)
         else:
             raise AttributeError(f"{type_name} has no parameter {key!r}")

@@ -14,16 +14,17 @@ from layerforge.solver.loop import Solver as CoreSolver
 
 
 class Solver:
-    """A solver made from a solver prototxt. `net` and `test_nets` are live."""
+    """A solver made from a solver prototxt. `net` and `test_nets` are live; what Caffe would log goes to the log."""
 
     _type: str | None = None
 
     def __init__(self, solver_file: str | os.PathLike[str]) -> None:
         definition = read_solver(os.fspath(solver_file))
-        self._solver = CoreSolver(definition, backend=modes.backend(), rng=modes.random())
+        self._solver = CoreSolver(definition, backend=modes.backend(), rng=modes.random(), observer=modes.Logged(),
+                                  allow_nan=True)  # a script sees the loss, and Caffe goes on
         if self._type is not None and self._solver.rule.name != self._type:
-            raise PrototxtError(f"the solver's type is {self._solver.rule.name}, not {self._type}", where=definition.where,
-                                hint=f"use get_solver, or write type: \"{self._type}\"")
+            raise PrototxtError(f"the solver's type is {self._solver.rule.name}, not {self._type}",
+                                where=definition.where, hint=f"use get_solver, or write type: \"{self._type}\"")
         self.net = Net.of(self._solver.net)
         self.test_nets = [Net.of(net) for net in self._solver.test_nets]
 
@@ -95,7 +96,8 @@ class AdamSolver(Solver):
     _type = "Adam"
 
 
-_CLASSES = {cls._type: cls for cls in (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver)}
+_SOLVERS = (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver)
+_CLASSES = {cls._type: cls for cls in _SOLVERS}
 
 
 def get_solver(solver_file: str | os.PathLike[str]) -> Solver:

@@ -1,4 +1,4 @@
-"""caffe.proto.caffe_pb2: the message classes and enum numbers by Caffe's names, from the schema's own descriptor pool."""
+"""caffe.proto.caffe_pb2: message classes and enum numbers by Caffe's names, from the schema's own descriptor pool."""
 
 from __future__ import annotations
 
