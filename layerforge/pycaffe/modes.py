@@ -130,7 +130,7 @@ class Timer:
 
 
 class NCCL:
-    """In Caffe: adds gradients up over GPUs, with a process for each. A script that asks `has_nccl` first never meets it."""
+    """In Caffe: adds gradients up over GPUs. A script that asks `has_nccl` first never meets it."""
 
     def __init__(self, *_: Any) -> None:
         self.new_uid()
@@ -141,7 +141,7 @@ class NCCL:
 
         Raises DeviceError.
         """
-        raise DeviceError("a Python script cannot train on several GPUs yet", hint="has_nccl() says so; train on one GPU")
+        raise DeviceError("a Python script cannot train on several GPUs yet", hint="train on one; has_nccl() says so")
 
 
 def has_nccl() -> bool:
