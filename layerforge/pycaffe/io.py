@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from layerforge.core.errors import DataError
+from layerforge.data.images import decode, opencv, read_file
 from layerforge.pycaffe.proto import caffe_pb2
 
 
@@ -17,9 +18,8 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarr
 
     Raises DataError when the file is missing or is no picture.
     """
-    from layerforge.data.images import read_image
-
-    picture = read_image(os.fspath(filename), color=True)  # (H, W, 3) BGR bytes
+    name = os.fspath(filename)
+    picture = decode(read_file(name), True, name)  # (H, W, 3) BGR bytes
     rgb = picture[:, :, ::-1].astype(np.float32) / 255
     if color:
         return np.ascontiguousarray(rgb)
@@ -29,8 +29,7 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> np.ndarr
 
 def resize_image(im: np.ndarray, new_dims: Sequence[int], interp_order: int = 1) -> np.ndarray:
     """(H, W, K) → (*new_dims, K), float32. interp_order 0 nearest, 1 bilinear, 3 cubic; no smoothing when reducing."""
-    import cv2
-
+    cv2 = opencv()
     orders = {0: cv2.INTER_NEAREST, 1: cv2.INTER_LINEAR, 3: cv2.INTER_CUBIC}
     if interp_order not in orders:
         raise ValueError(f"interp_order {interp_order} is not one of {sorted(orders)}")

@@ -95,11 +95,11 @@ def feed(net, seed=5):
 
 @pytest.fixture
 def make_solver(write):
-    """Makes a solver of SMALL; `more` is added to its text."""
+    """Makes a solver of SMALL; `more` is added to its text, `drop` taken out."""
 
-    def make(more="", net=SMALL, make=caffe.get_solver):
+    def make(more="", drop="\0", net=SMALL, make=caffe.get_solver):
         write("net.prototxt", net)
-        solver = make(write("solver.prototxt", SOLVER + more))
+        solver = make(write("solver.prototxt", SOLVER.replace(drop, "") + more))
         feed(solver.net)
         return solver
 
