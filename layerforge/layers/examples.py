@@ -131,6 +131,7 @@ EXAMPLES: dict[str, Example] = {
     "PriorBox": Example("prior_box_param {\n  min_size: 30 max_size: 60 aspect_ratio: 2 flip: true clip: false\n"
                         "  variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2\n}",
                         (("conv", (1, 8, 10, 10)), ("data", (1, 3, 300, 300)))),
+    "Reorg": _one("reorg_param { stride: 2 }", (1, 64, 26, 26)),
     "MultiBoxLoss": Example("multibox_loss_param {\n  num_classes: 21 code_type: CENTER_SIZE overlap_threshold: 0.5\n"
                             "  neg_pos_ratio: 3 neg_overlap: 0.5 mining_type: MAX_NEGATIVE\n}",
                             (("loc", (2, 400)), ("conf", (2, 2100)), ("priors", (1, 2, 400)), ("truth", (1, 1, 5, 8)))),

@@ -90,3 +90,35 @@ class FlowWarp(Layer):
         out_x, out_flow = (view.diff if down else None for view, down in zip(bottom, propagate_down))
         if out_x is not None or out_flow is not None:
             self.ops.warp_gradient(top[0].diff, bottom[0].data, bottom[1].data, out_x=out_x, out_flow=out_flow)
+
+
+class ChannelNorm(Layer):
+    """y[p] = √(Σ_c x[c, p]²)
+
+    bottom[0]  x (N, C, H, W)
+    top[0]     y (N, 1, H, W)
+
+    The gradient x / y is 0 where y is. Source: Ilg et al. 2017 (FlowNet2), channel_norm_layer
+    """
+
+    type = "ChannelNorm"
+
+    def reshape(self, bottom, top):
+        shape = bottom[0].shape
+        self.require(len(shape) == 4, f"bottom[0] has the shape {shape}, it needs 4 axes (N, C, H, W)")
+        top[0].reshape(shape[0], 1, *shape[2:])
+        self.square, self.norm = self.scratch(shape), self.kept(top[0].shape)
+
+    def forward(self, bottom, top):
+        xp, norm = self.xp, self.norm.data
+        xp.multiply(bottom[0].data, bottom[0].data, out=self.square.data)
+        xp.sum(self.square.data, axis=1, keepdims=True, out=norm)
+        xp.sqrt(norm, out=norm)
+        xp.copyto(top[0].data, norm)
+
+    def backward(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            xp, norm, dx = self.xp, self.norm.data, bottom[0].diff
+            xp.maximum(norm, float(self.xp.finfo(self.dtype).tiny), out=norm)
+            xp.divide(bottom[0].data, norm, out=dx)
+            xp.multiply(dx, top[0].diff, out=dx)

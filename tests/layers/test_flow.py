@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from layerforge.core.errors import LayerForgeError
-from layerforge.layers.flow import Correlation, FlowWarp
+from layerforge.layers.flow import ChannelNorm, Correlation, FlowWarp
 from layerforge.testing import LayerTest
 from layerforge.testing.harness import Rig
 
@@ -70,3 +70,20 @@ def test_wrong_bottoms_are_refused(layer, case, shapes, words):
     with pytest.raises(LayerForgeError) as caught:
         Rig(layer, case, [np.zeros(s) for s in shapes])
     assert words in str(caught.value)
+
+
+class TestChannelNorm(LayerTest):
+    layer = ChannelNorm
+    cases = [dict()]
+
+    def inputs(self, rng):
+        return [rng.normal(size=(2, 3, 2, 4))]
+
+    def expected(self, x):
+        return np.sqrt((x**2).sum(axis=1, keepdims=True))
+
+
+def test_the_norm_of_zeros_has_no_gradient():
+    made = Rig(ChannelNorm, {}, [np.zeros((1, 2, 1, 1))])
+    made.forward()
+    assert not made.backward([np.ones((1, 1, 1, 1))])[0].any()
