@@ -132,6 +132,8 @@ EXAMPLES: dict[str, Example] = {
                         "  variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2\n}",
                         (("conv", (1, 8, 10, 10)), ("data", (1, 3, 300, 300)))),
     "Reorg": _one("reorg_param { stride: 2 }", (1, 64, 26, 26)),
+    "DetectionEvaluate": Example("detection_evaluate_param { num_classes: 21 overlap_threshold: 0.5 }",
+                                 (("found", (1, 1, 8, 7)), ("truth", (1, 1, 5, 8)))),
     "MultiBoxLoss": Example("multibox_loss_param {\n  num_classes: 21 code_type: CENTER_SIZE overlap_threshold: 0.5\n"
                             "  neg_pos_ratio: 3 neg_overlap: 0.5 mining_type: MAX_NEGATIVE\n}",
                             (("loc", (2, 400)), ("conf", (2, 2100)), ("priors", (1, 2, 400)), ("truth", (1, 1, 5, 8)))),

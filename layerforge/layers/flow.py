@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from layerforge.layers.base import Layer
 from layerforge.netdef.params import Params, field
 
@@ -119,6 +121,6 @@ class ChannelNorm(Layer):
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
             xp, norm, dx = self.xp, self.norm.data, bottom[0].diff
-            xp.maximum(norm, float(self.xp.finfo(self.dtype).tiny), out=norm)
+            xp.maximum(norm, float(np.finfo(self.dtype).tiny), out=norm)
             xp.divide(bottom[0].data, norm, out=dx)
             xp.multiply(dx, top[0].diff, out=dx)
