@@ -12,7 +12,7 @@ import numpy as np
 from layerforge.core.errors import DataError
 from layerforge.data.datum import make_datum
 from layerforge.data.image_list import ImageList
-from layerforge.data.images import decode, opencv, read_file, resize
+from layerforge.data.images import decode, inside, opencv, read_file, resize
 from layerforge.data.prefetch import processors
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -67,19 +67,6 @@ def _encode(image: np.ndarray, kind: str, name: str) -> bytes:
     if not done:
         raise DataError(f"{name} cannot be stored as {kind!r}", hint="encode_type takes png, jpg, bmp, webp")
     return bytes(data)
-
-
-def inside(root: str, name: str) -> str:
-    """The path of a name below the root folder.
-
-    Raises DataError when the name leads out of it.
-    """
-    if root:
-        folder = os.path.normpath(os.path.dirname(root) or ".")
-        path = os.path.normpath(root + name)
-        if os.path.relpath(path, folder).split(os.sep)[0] == os.pardir:
-            raise DataError(f"{name!r} leads out of the root folder {root!r}", hint="name the files below it")
-    return root + name
 
 
 def file_records(

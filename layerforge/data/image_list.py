@@ -10,7 +10,7 @@ import numpy as np
 from layerforge.core.errors import DataError
 from layerforge.core.random import Stream
 from layerforge.data.database import require_shape
-from layerforge.data.images import decode, read_file, resize
+from layerforge.data.images import decode, inside, read_file, resize
 from layerforge.data.source import Batch, Position
 from layerforge.data.transform import Transformer
 
@@ -18,26 +18,37 @@ MAX_LABEL = 2**31 - 1
 
 
 class ImageList(NamedTuple):
-    """Picture names and their labels, as a list file gives them; lines: where each stands."""
+    """Picture names and their labels, as a list file gives them; lines: where each stands.
+
+    labels  a whole number each, or as many numbers each as the list has behind every name
+    """
 
     names: Sequence[str]
-    labels: Sequence[int]
+    labels: Sequence[int] | Sequence[Sequence[float]]
     lines: Sequence[int] = ()
 
 
-def read_image_list(path: str) -> ImageList:
+def read_image_list(path: str, count: int = 1) -> ImageList:
     """Reads lines of a name, a space and a label, which follows the last space; without one it is 0, as in Caffe.
+
+    count  how many numbers, with spaces between, follow each name; from 2 on any numbers, and all must be there
 
     Raises DataError with the line for a label that is no whole number, and for an empty list.
     """
     names: list[str] = []
-    labels: list[int] = []
+    labels: list[Any] = []
     lines: list[int] = []
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             for number, line in enumerate(file, 1):
                 line = line.rstrip("\r\n")
                 if not line.strip():
+                    continue
+                if count > 1:
+                    name, numbers = _several(line, count, path, number)
+                    names.append(name)
+                    labels.append(numbers)
+                    lines.append(number)
                     continue
                 name, space, label = line.rpartition(" ")
                 names.append(name if space else line)
@@ -48,6 +59,18 @@ def read_image_list(path: str) -> ImageList:
     if not names:
         raise DataError(f"the list {path!r} is empty", hint="write a line `name label` for each picture")
     return ImageList(names, labels, lines)
+
+
+def _several(line: str, count: int, path: str, number: int) -> tuple[str, list[float]]:
+    """The name and its numbers."""
+    parts = line.rstrip().rsplit(" ", count)
+    try:
+        if len(parts) != count + 1 or not parts[0].strip():
+            raise ValueError
+        return parts[0].rstrip(), [float(part) for part in parts[1:]]
+    except ValueError:
+        raise DataError(f"a name and {count} numbers are needed, got {line!r}", where=f"{path}:{number}",
+                        hint="labels: says how many numbers follow each name") from None
 
 
 def _label(text: str, path: str, line: int) -> int:
@@ -63,7 +86,7 @@ def _label(text: str, path: str, line: int) -> int:
 
 
 class ImageSource:
-    """(N, C, H, W) pictures and (N,) labels of a list, around its end.
+    """(N, C, H, W) pictures and (N,) labels of a list, around its end; (N, L) where each picture has L labels.
 
     size    (height, width) the pictures are resized to before they are transformed, or None
     root    put before every name
@@ -82,7 +105,8 @@ class ImageSource:
 
     def shapes(self) -> list[tuple[int, ...]]:
         image = self._load(self.pictures.names[self._index(self._record)])
-        return [(self.batch_size, *self.transformer.shape(*image.shape)), (self.batch_size,)]
+        labels = np.shape(self.pictures.labels[0])
+        return [(self.batch_size, *self.transformer.shape(*image.shape)), (self.batch_size, *labels)]
 
     def tell(self) -> Position:
         return {"record": self._record, "of": len(self.pictures.names)}
@@ -123,7 +147,7 @@ class ImageSource:
 
     def _load(self, name: str) -> np.ndarray:
         """(C, H, W)"""
-        image = decode(read_file(self.root + name, self.folder), self.color, self.root + name)
+        image = decode(read_file(inside(self.root, name), self.folder), self.color, self.root + name)
         if self.size is not None:
             image = resize(image, *self.size)
         return image.transpose(2, 0, 1)

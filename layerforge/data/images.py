@@ -48,6 +48,19 @@ def read_file(name: str, folder: str = "") -> bytes:
                     hint="check root_folder and the list of pictures")
 
 
+def inside(root: str, name: str) -> str:
+    """The path of a name below the root folder.
+
+    Raises DataError when the name leads out of it.
+    """
+    if root:
+        folder = os.path.normpath(os.path.dirname(root) or ".")
+        path = os.path.normpath(root + name)
+        if os.path.relpath(path, folder).split(os.sep)[0] == os.pardir:
+            raise DataError(f"{name!r} leads out of the root folder {root!r}", hint="name the files below it")
+    return root + name
+
+
 def read_image(name: str, color: bool | None = True) -> np.ndarray:
     """The picture in a file: (H, W, C) bytes, as `decode` gives them.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from layerforge.core.errors import DataError
 from layerforge.core.random import Stream
+from layerforge.data.augment import Augmenter, DistortionParams, ResizedCropParams
 from layerforge.netdef.params import Params, field
 from layerforge.netdef.types import Phase
 
@@ -25,6 +26,16 @@ class TransformParams(Params, message="transform_param"):
     mean_value: tuple[float, ...] = field(float, repeated=True, doc="the mean, one for all channels or one for each")
     force_color: bool = field(bool, False, doc="decodes compressed pictures with 3 channels")
     force_gray: bool = field(bool, False, doc="decodes compressed pictures with 1 channel")
+    rotation_degrees: float = field(float, 0.0, at_least=0, at_most=180,
+                                    doc="turns pictures by at most so much either way, in TRAIN")
+    resized_crop_param: ResizedCropParams = field(
+        ResizedCropParams, doc="cuts out a window of random size and shape and resizes it to crop_size, in TRAIN")
+    distort_param: DistortionParams = field(DistortionParams, doc="changes colours at random, in TRAIN, as in SSD")
+
+    @property
+    def augments(self) -> bool:
+        """Whether a field beyond Caffe's is set."""
+        return self.rotation_degrees > 0 or self.resized_crop_param is not None or self.distort_param is not None
 
 
 class Transformer:
@@ -46,11 +57,20 @@ class Transformer:
         if mean is None and params.mean_value:
             self.mean = np.array(params.mean_value, dtype).reshape(-1, 1, 1)  # (C or 1, 1, 1)
         self._blocks: dict[tuple[tuple[int, int], int], np.ndarray] = {}
+        self.augmenter: Augmenter | None = None
+        if phase == Phase.TRAIN and params.augments:
+            self.augmenter = Augmenter(stream, params.rotation_degrees, params.resized_crop_param, params.crop_size,
+                                       params.distort_param)
 
     @property
     def color(self) -> bool | None:
         """How compressed pictures are decoded: True colour, False gray, None as they are."""
         return True if self.params.force_color else False if self.params.force_gray else None
+
+    @property
+    def resizes(self) -> bool:
+        """Whether windows of any size become crops."""
+        return self.augmenter is not None and self.augmenter.crop is not None
 
     def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
         """The shape after the transformation.
@@ -58,7 +78,7 @@ class Transformer:
         Raises DataError when crop_size or the mean does not fit.
         """
         crop, mean = self.params.crop_size, self.mean
-        if crop > min(height, width):
+        if crop > min(height, width) and not self.resizes:
             raise DataError(f"crop_size: {crop}, but the picture has {height} × {width} pixels",
                             where=self.params.where("crop_size"))
         if mean is not None and mean.shape[1:] == (1, 1) and not self.params.mean_file:
@@ -81,7 +101,7 @@ class Transformer:
         """
         p = self.params
         self.shape(*x.shape[1:])
-        if self.random_crop or p.mirror:
+        if self.random_crop or p.mirror or self.augmenter:
             for i in range(len(x)):
                 self.one(x[i], record + i, out[i])
             return
@@ -94,12 +114,43 @@ class Transformer:
 
     def one(self, x: np.ndarray, record: int, out: np.ndarray) -> None:
         """Transforms one record, x (C, H, W), into out (*shape(C, H, W))."""
+        if self.augmenter is not None:
+            self._augmented(x, record, out, self.augmenter)
+            return
         height, width = out.shape[1:]
         top, left, mirrored = self.draw(record, x.shape[1] - height, x.shape[2] - width)
         window, mean = x[:, top : top + height, left : left + width], self._mean_window(top, left, height, width)
         if mirrored:
             window, mean = window[:, :, ::-1], None if mean is None else mean[:, :, ::-1]
         self._arithmetic(window, mean, out)
+
+    def _augmented(self, x: np.ndarray, record: int, out: np.ndarray, augmenter: Augmenter) -> None:
+        """The same with rotation before, another window, and colours changed behind; the mean picture follows."""
+        if len(x) > 4:
+            raise DataError(f"pictures have at most 4 channels, these {len(x)}: they cannot be turned or resized")
+        rng = augmenter.generator(record)
+        pictures = [np.ascontiguousarray(x.transpose(1, 2, 0))]
+        if self.mean is not None and self.params.mean_file:
+            pictures.append(np.ascontiguousarray(self.mean.transpose(1, 2, 0), np.float32))
+        degrees = rng.uniform(-1, 1) * augmenter.degrees
+        rows, columns, mirrored = self._window(record, pictures[0].shape, out.shape, rng)
+        pictures = [augmenter.turn(picture, degrees)[rows, columns] for picture in pictures]
+        if self.resizes:
+            pictures = [augmenter.fit(picture) for picture in pictures]
+        pictures = [picture[:, ::-1] for picture in pictures] if mirrored else pictures
+        image = augmenter.colour(pictures[0], rng)
+        mean = pictures[1].transpose(2, 0, 1) if len(pictures) > 1 else self.mean
+        self._arithmetic(image.transpose(2, 0, 1), mean, out)
+
+    def _window(
+        self, record: int, shape: tuple[int, ...], out: tuple[int, ...], rng: np.random.Generator
+    ) -> tuple[slice, slice, bool]:
+        """(rows, columns, mirrored) of a record's window in a picture (H, W, C)."""
+        height, width = shape[:2] if self.resizes else out[1:]
+        top, left, mirrored = self.draw(record, shape[0] - height, shape[1] - width)
+        if self.resizes and self.augmenter is not None:
+            return *self.augmenter.window(height, width, rng), mirrored
+        return slice(top, top + height), slice(left, left + width), mirrored
 
     def image(self, image: np.ndarray, record: int, out: np.ndarray) -> None:
         """Transforms a decoded picture (H, W, C)."""

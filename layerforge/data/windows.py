@@ -10,7 +10,7 @@ import numpy as np
 
 from layerforge.core.errors import DataError
 from layerforge.core.random import Stream
-from layerforge.data.images import MAX_PIXELS, decode, read_file, resize
+from layerforge.data.images import MAX_PIXELS, decode, inside, read_file, resize
 from layerforge.data.source import Batch, Position
 from layerforge.data.transform import Transformer
 
@@ -128,7 +128,7 @@ class WindowSource:
         return Batch((data, labels), after)
 
     def _bytes(self, picture: int) -> bytes:
-        return read_file(self.root + self.windows.pictures[picture], self.folder)
+        return read_file(inside(self.root, self.windows.pictures[picture]), self.folder)
 
     def _place(self, window: Window, mirrored: bool, out: np.ndarray) -> None:
         """Cuts the window out, warps it and puts it, less the mean, into its place in `out`; the rest stays 0."""

@@ -44,9 +44,10 @@ class Data(SourceLayer):
         p = self.params
         old_fields_warning(self)
         reader = open_database(self.find(p.source, "database", "source"), p.backend)
-        source = DatabaseSource(reader, p.batch_size, self.transformer(), labels=len(self.definition.tops) > 1,
+        transformer = self.transformer()
+        source = DatabaseSource(reader, p.batch_size, transformer, labels=len(self.definition.tops) > 1,
                                 skip=self.skipped(p.rand_skip))
-        self.threads = self.decoders() if source.encoded else 1
+        self.threads = self.decoders() if source.encoded or transformer.augmenter else 1
         return source
 
 

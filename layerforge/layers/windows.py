@@ -45,6 +45,8 @@ class WindowData(SourceLayer):
         self.require(crop > 0, "transform_param needs a crop_size, the side that windows are warped to")
         self.require(2 * p.context_pad < crop, f"context_pad: {p.context_pad} leaves nothing of crop_size: {crop}",
                      field="context_pad")
+        self.require(not p.transform.augments, "windows are not rotated, resized at random or recoloured",
+                     hint="remove rotation_degrees, resized_crop_param and distort_param")
         old_fields_warning(self, ("mean_file", "crop_size", "mirror"))
         transformer = self.transformer()
         windows = read_window_list(self.find(p.source, "window file", "source"), p.fg_threshold, p.bg_threshold)
