@@ -1,7 +1,7 @@
 """LayerForge trains, tests, times and applies nets described by Caffe's protobuf text files.
 
-`import layerforge as caffe` gives pycaffe's names. They live in `layerforge.pycaffe` and load when first asked for, so that the import
-itself costs nothing.
+`import layerforge as caffe` gives pycaffe's names. They live in `layerforge.pycaffe` and load when first asked for, so
+that the import itself costs nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_FACADE_MODULES = ("proto", "coord_map", "net_spec")
+_FACADE_MODULES = ("proto", "coord_map", "net_spec", "draw", "classifier", "detector")
 
 
 class _Layers:
@@ -26,8 +26,8 @@ class _Layers:
 
 
 class _Package(ModuleType):
-    """The package as a module. `io` and `layers` name both a room and a part of pycaffe: as attributes they are pycaffe's, while
-    `from layerforge.io.weights import …` goes to the room, because imports look into sys.modules."""
+    """The package as a module. `io` and `layers` name both a room and a part of pycaffe: as attributes they are pycaffe's,
+    while `from layerforge.io.weights import …` goes to the room, because imports look into sys.modules."""
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_"):
@@ -41,7 +41,8 @@ class _Package(ModuleType):
         raise AttributeError(f"module 'layerforge' has no attribute {name!r}")
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *importlib.import_module("layerforge.pycaffe").__all__, *_FACADE_MODULES, "install_as_caffe"})
+        facade = importlib.import_module("layerforge.pycaffe").__all__
+        return sorted({*super().__dir__(), *facade, *_FACADE_MODULES, "install_as_caffe"})
 
     @property
     def io(self) -> ModuleType:

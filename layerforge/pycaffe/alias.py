@@ -8,7 +8,7 @@ import sys
 
 import layerforge.pycaffe as facade
 
-MODULES = ("io", "proto", "proto.caffe_pb2", "net_spec", "coord_map", "classifier", "detector", "pycaffe")
+MODULES = ("io", "proto", "proto.caffe_pb2", "net_spec", "coord_map", "classifier", "detector", "draw", "pycaffe")
 STAND_IN = os.path.join(os.path.dirname(__file__), "stand_in")
 """A folder whose package `caffe` does what `install_as_caffe` does: on the path of processes that a script starts."""
 
