@@ -6,7 +6,6 @@ import numpy as np
 
 from layerforge.core.random import Random
 from layerforge.core.storage import HOST
-from layerforge.engines import default_engines
 from layerforge.net.build import build_net
 from layerforge.netdef.types import Phase
 from layerforge.schema.read import parse_net
@@ -97,11 +96,19 @@ def agree(what, got, want, rtol=1e-4, atol=2e-5):
 def net_text(*layers, shape=(2, 6, 9, 8), more=""):
     """A net of one input `data` and layers written as "Type name bottoms > tops { fields }"."""
     dims = " ".join(f"dim: {n}" for n in shape)
-    lines = [f'name: "net" force_backward: true {more} layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {dims} }} }} }}']
+    source = f'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {dims} }} }} }}'
+    lines = [f'name: "net" force_backward: true {more} {source}']
     for line in layers:
         head, _, fields = line.partition("{")
         names, _, tops = head.partition(">")
         kind, name, *bottoms = names.split()
-        lines.append(f'layer {{ name: "{name}" type: "{kind}" ' + " ".join(f'bottom: "{b}"' for b in bottoms) + " "
-                     + " ".join(f'top: "{t}"' for t in tops.split()) + " " + (fields.rstrip()[:-1] if fields else "") + " }")
+        lines.append(
+            f'layer {{ name: "{name}" type: "{kind}" '
+            + " ".join(f'bottom: "{b}"' for b in bottoms)
+            + " "
+            + " ".join(f'top: "{t}"' for t in tops.split())
+            + " "
+            + (fields.rstrip()[:-1] if fields else "")
+            + " }"
+        )
     return "\n".join(lines)

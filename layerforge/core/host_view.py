@@ -6,7 +6,7 @@ import numpy as np
 
 from layerforge.core.blob import Blob
 from layerforge.core.errors import LayerError
-from layerforge.core.storage import HOST, Storage
+from layerforge.core.storage import Storage
 
 
 class HostView:

@@ -139,8 +139,8 @@ class Storage:
         return self.lent
 
     def give(self, other: Storage, representation: Representation) -> None:
-        """Gives the value to the other storage; what this one holds then is to be overwritten. Nothing is copied, but for plain arrays,
-        which users may hold."""
+        """Gives the value to the other storage; what this one holds then is to be overwritten. Nothing is copied, but
+        for plain arrays, which users may hold."""
         mine, theirs = self.array(representation), other.claim(representation)
         if representation.plain:
             theirs[...] = mine

@@ -53,6 +53,9 @@ def _choose(steps: Sequence[LayerStep], index: int, engines: Sequence[Engine]) -
             return Choice(lowered, tuple(refusals))
         refusals.append(lowered)
         if engine.name == pinned:
-            raise NetError(f"{layer.definition}: engine {pinned} refuses: {lowered.reason}", where=layer.params.where("engine"),
-                           hint="remove the field engine, and the plan chooses")
+            raise NetError(
+                f"{layer.definition}: engine {pinned} refuses: {lowered.reason}",
+                where=layer.params.where("engine"),
+                hint="remove the field engine, and the plan chooses",
+            )
     return Choice(steps[index], tuple(refusals))

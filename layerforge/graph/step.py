@@ -34,7 +34,7 @@ class Step(Protocol):
         """Computes the gradients of its bottoms and adds to those of its parameters."""
 
     def replay(self) -> None:
-        """Runs forward again by the parts, where the last pass ran as one: what they keep for backward is there then."""
+        """Runs forward again by the parts, where the last pass ran as one: then they hold what backward needs."""
 
 
 class LayerStep:
@@ -47,7 +47,12 @@ class LayerStep:
     engine = "layer"
 
     def __init__(
-        self, index: int, layer: Layer, bottoms: Sequence[Blob], tops: Sequence[Blob], propagate_down: Sequence[bool] = ()
+        self,
+        index: int,
+        layer: Layer,
+        bottoms: Sequence[Blob],
+        tops: Sequence[Blob],
+        propagate_down: Sequence[bool] = (),
     ) -> None:
         self.layers: tuple[int, ...] = (index,)
         self.parts: Sequence[Step] = (self,)
@@ -104,7 +109,9 @@ class LayerStep:
         if not self.layer.writes_tops:
             return []
         inputs = {id(view.blob.data) for view in self.bottoms}
-        fresh = [view.blob.data for view in self.tops if id(view.blob.data) not in inputs and view.blob.data.initial is None]
+        fresh = [
+            view.blob.data for view in self.tops if id(view.blob.data) not in inputs and view.blob.data.initial is None
+        ]
         for storage in fresh:
             storage.claim(self.representation)
         return fresh

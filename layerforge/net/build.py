@@ -68,6 +68,11 @@ def _warn_of_repeated_names(graph: Graph, shaped: Shaped) -> None:
             continue
         name = node.definition.name
         if name in first:
-            log.warning("%s: %s has the name of the layer at %s; both have parameters, and this one takes the weights of that name",
-                        node.definition.where, node.definition, first[name])
+            log.warning(
+                "%s: %s has the name of the layer at %s; both have parameters, and this one takes the weights "
+                "of that name",
+                node.definition.where,
+                node.definition,
+                first[name],
+            )
         first.setdefault(name, node.definition.where)

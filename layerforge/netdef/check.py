@@ -9,8 +9,8 @@ from layerforge.netdef.types import LayerDef, NetDef
 def check(definition: NetDef) -> NetDef:
     """Returns the definition if it is sound.
 
-    Raises NetError: an unknown bottom (with the nearest name, or the layer below that makes it), a blob with two sources,
-    a blob twice in one layer's tops, more loss weights or propagate_down entries than there are blobs.
+    Raises NetError: an unknown bottom (with the nearest name, or the layer below that makes it), a blob with two
+    sources, a blob twice in one layer's tops, more loss weights or propagate_down entries than there are blobs.
     """
     made_by: dict[str, LayerDef] = {}
     for index, layer in enumerate(definition.layers):

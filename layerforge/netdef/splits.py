@@ -12,8 +12,8 @@ Source = tuple[int, int]  # (layer index, top index)
 
 def insert_splits(definition: NetDef) -> NetDef:
     """Puts a Split layer `<blob>_<layer>_<top>_split` behind every top that is read more than once; its tops are that
-    name with `_0`, `_1`, … in the order of the readers. A top with a loss weight counts as read, and the weight moves to
-    copy 0.
+    name with `_0`, `_1`, … in the order of the readers. A top with a loss weight counts as read, and the weight moves
+    to copy 0.
 
     The definition must have passed `check`. Source: the naming rules of Caffe's insert_splits.cpp.
     """

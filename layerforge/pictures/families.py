@@ -29,7 +29,20 @@ DATA = Family("data", "#4c9a4a", "#e7f4e6", "#2a6329")
 DETECTION = Family("boxes", "#b5651d", "#f8ece1", "#75400f")
 OTHER = Family("other", "#9a9a9a", "#f2f2f2", "#555555")
 
-FAMILIES = (DATA, CONVOLUTION, LINEAR, RECURRENT, SAMPLING, NORMALISATION, ACTIVATION, COMBINING, SHAPE, LOSS, DETECTION, OTHER)
+FAMILIES = (
+    DATA,
+    CONVOLUTION,
+    LINEAR,
+    RECURRENT,
+    SAMPLING,
+    NORMALISATION,
+    ACTIVATION,
+    COMBINING,
+    SHAPE,
+    LOSS,
+    DETECTION,
+    OTHER,
+)
 """In the order of the legend."""
 
 _FILES: dict[Family, str] = {

@@ -44,9 +44,19 @@ class Solver:
     """
 
     def __init__(
-        self, definition: SolverDef, *, backend: Any = None, engines: Sequence[Any] | None = None, rng: Random | None = None,
-        dtype: Any = np.float32, keep: str = "all", level: int = 0, stages: Sequence[str] = (),
-        weights: Sequence[str] | None = None, observer: Observer | None = None, allow_nan: bool = False,
+        self,
+        definition: SolverDef,
+        *,
+        backend: Any = None,
+        engines: Sequence[Any] | None = None,
+        rng: Random | None = None,
+        dtype: Any = np.float32,
+        keep: str = "all",
+        level: int = 0,
+        stages: Sequence[str] = (),
+        weights: Sequence[str] | None = None,
+        observer: Observer | None = None,
+        allow_nan: bool = False,
     ) -> None:
         """level, stages  what the command line adds to the train net's state
         weights  given instead of the text's; (): none

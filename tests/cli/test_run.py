@@ -82,7 +82,8 @@ def test_an_error_of_the_script_shows_the_scripts_frames_alone(launch):
 
 
 def test_a_process_that_the_script_starts_finds_caffe_too(launch):
-    text = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import caffe, caffe.io; print(caffe.Net)'], check=True)"
+    started = "import caffe, caffe.io; print(caffe.Net)"
+    text = f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{started}'], check=True)"
     assert launch("script.py", script=text).stdout == "<class 'layerforge.pycaffe.net.Net'>\n"
 
 
@@ -122,7 +123,10 @@ def test_flags_before_the_script_are_the_programs_own():
     commands = load()
     known = {"threads": flags.Flag("threads", int), "help": flags.Flag("help", bool)}
     assert flags.parse(["run", "--help"], known, commands) == ({"help": True}, ["run"])
-    assert flags.parse(["--threads", "2", "run", "a.py", "--help"], known, commands) == ({"threads": 2}, ["run", "a.py", "--help"])
+    assert flags.parse(["--threads", "2", "run", "a.py", "--help"], known, commands) == (
+        {"threads": 2},
+        ["run", "a.py", "--help"],
+    )
 
 
 def test_names_that_unittest_and_numpy_dropped_exist(monkeypatch):

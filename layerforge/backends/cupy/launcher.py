@@ -1,8 +1,8 @@
 """What launching a kernel needs beside the kernel: room for partial sums, tables, and numbers that change all the time.
 
 A recorded iteration repeats its launches with the arguments they had. Numbers that must not repeat (learning rate,
-Adam's correction, the number of a random draw) are therefore read from the device: while an iteration is recorded each launch
-gets a row of a table, and before each replay the host writes the rows anew.
+Adam's correction, the number of a random draw) are therefore read from the device: while an iteration is recorded each
+launch gets a row of a table, and before each replay the host writes the rows anew.
 """
 
 from __future__ import annotations

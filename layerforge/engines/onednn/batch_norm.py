@@ -11,10 +11,19 @@ from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
-from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Fixed, Gradient, Primitive, Read, Refused, Write
+from layerforge.engines.onednn.primitive import (
+    Argument,
+    Context,
+    Descriptor,
+    Fixed,
+    Gradient,
+    Primitive,
+    Read,
+    Refused,
+    Write,
+)
 from layerforge.engines.onednn.statistics import Moments
 from layerforge.engines.onednn.step import Work, elements
-
 
 SMALL = 2.0**-10  # the eps of a Scale alone: with 1 - eps it adds up to 1 without rounding
 
@@ -60,7 +69,9 @@ class Norm:
     def versions(self) -> tuple[Any, ...]:
         """Changes whenever anything does that the folded factors depend on."""
         blobs = [view.blob for view in self.norm.sums] if self.norm else []
-        return tuple((id(blob.data), blob.data.version) for blob in (*blobs, *(b for b in (self.gamma, self.beta) if b)))
+        return tuple(
+            (id(blob.data), blob.data.version) for blob in (*blobs, *(b for b in (self.gamma, self.beta) if b))
+        )
 
     def folded(self) -> tuple[np.ndarray, np.ndarray]:
         """y = factor · x + offset, in float64."""
@@ -147,11 +158,15 @@ def batch_norm(context: Context, steps: Sequence[Any], source: Blob | None = Non
     flags = (n.USE_SCALE if norm.gamma else 0) | (n.USE_SHIFT if norm.beta else 0) | (n.FUSE_RELU if norm.relu else 0)
     keeps = first.needed
     prop = n.TRAINING if keeps else n.INFERENCE
-    forward = Descriptor(context, "batch_normalization_forward", prop, x.desc, x.desc, norm.eps, flags | n.GLOBAL_STATISTICS).fast()
+    forward = Descriptor(
+        context, "batch_normalization_forward", prop, x.desc, x.desc, norm.eps, flags | n.GLOBAL_STATISTICS
+    ).fast()
     small = layouts.plain((norm.channels,))
     statistics = [Fixed(n.MEAN, small, mean), Fixed(n.VARIANCE, small, variance)]
     arguments: list[Argument] = [Read(n.SRC, data, "data", x), Write(n.DST, top, "data", x), *statistics]
-    arguments += [Read(index, blob, "data", small) for index, blob in ((n.SCALE, norm.gamma), (n.SHIFT, norm.beta)) if blob]
+    arguments += [
+        Read(index, blob, "data", small) for index, blob in ((n.SCALE, norm.gamma), (n.SHIFT, norm.beta)) if blob
+    ]
     workspace = None
     if norm.relu and keeps:
         workspace = Fixed(n.WORKSPACE, forward.layout(n.WORKSPACE))
@@ -165,7 +180,14 @@ def batch_norm(context: Context, steps: Sequence[Any], source: Blob | None = Non
 
 
 def _backward(
-    context: Context, norm: Norm, first: Any, data: Blob, x: Layout, flags: int, workspace: Fixed | None, mean: np.ndarray,
+    context: Context,
+    norm: Norm,
+    first: Any,
+    data: Blob,
+    x: Layout,
+    flags: int,
+    workspace: Fixed | None,
+    mean: np.ndarray,
     variance: np.ndarray,
 ) -> Primitive:
     small = context.layouts.plain((norm.channels,))
@@ -173,7 +195,9 @@ def _backward(
         flags |= n.GLOBAL_STATISTICS
     prop = n.BACKWARD if norm.gamma or norm.beta else n.BACKWARD_DATA
     hint = Descriptor(context, "batch_normalization_forward", n.TRAINING, x.desc, x.desc, norm.eps, flags)
-    desc = Descriptor(context, "batch_normalization_backward", prop, x.desc, x.desc, x.desc, norm.eps, flags, hint.handle).fast()
+    desc = Descriptor(
+        context, "batch_normalization_backward", prop, x.desc, x.desc, x.desc, norm.eps, flags, hint.handle
+    ).fast()
     target = norm.bottom if first.propagate_down[0] else Blob(norm.bottom.shape)
     arguments: list[Argument] = [
         Read(n.SRC, data, "data", x), Fixed(n.MEAN, small, mean), Fixed(n.VARIANCE, small, variance),

@@ -37,9 +37,17 @@ class Shape:
         self.order: Layout = context.layouts.exchanged(self.w, at, at + 1) if self.transposed else plain
         self.name = "deconvolution" if self.transposed else "convolution"
         self.algorithm = n.DECONVOLUTION_DIRECT if self.transposed else n.CONVOLUTION_AUTO
-        self.window = (dims(window.stride), dims([d - 1 for d in window.dilation]), dims(window.pad), dims(window.pad_end))
-        self.multiplications = elements(self.x if self.transposed else self.y) * elements(self.w[at + (0 if self.transposed else 1) :]) \
+        self.window = (
+            dims(window.stride),
+            dims([d - 1 for d in window.dilation]),
+            dims(window.pad),
+            dims(window.pad_end),
+        )
+        self.multiplications = (
+            elements(self.x if self.transposed else self.y)
+            * elements(self.w[at + (0 if self.transposed else 1) :])
             // (self.w[at + 1] if self.transposed else 1)
+        )
 
 
 def convolution(
@@ -61,12 +69,24 @@ def convolution(
     work = Work()
     work.flops = 2 * shape.multiplications
     forward = Descriptor(
-        context, f"{shape.name}_forward", n.TRAINING if step.needed else n.INFERENCE, shape.algorithm, layouts.any(shape.x),
-        layouts.any(shape.w), bias_desc, layouts.any(shape.y), *shape.window,
-        post_ops=relu_after(slope) if slope is not None else None).fast()
+        context,
+        f"{shape.name}_forward",
+        n.TRAINING if step.needed else n.INFERENCE,
+        shape.algorithm,
+        layouts.any(shape.x),
+        layouts.any(shape.w),
+        bias_desc,
+        layouts.any(shape.y),
+        *shape.window,
+        post_ops=relu_after(slope) if slope is not None else None,
+    ).fast()
     x, weights, y = forward.layout(n.SRC), forward.layout(n.WEIGHTS), forward.layout(n.DST)
     stored = layouts.stored(weights, shape.order)
-    arguments: list[Argument] = [Read(n.SRC, bottom, "data", x), Read(n.WEIGHTS, w, "data", weights, stored), Write(n.DST, into or top, "data", y)]
+    arguments: list[Argument] = [
+        Read(n.SRC, bottom, "data", x),
+        Read(n.WEIGHTS, w, "data", weights, stored),
+        Write(n.DST, into or top, "data", y),
+    ]
     if b and bias:
         arguments.append(Read(n.BIAS, b, "data", bias))
     work.forwards = [Primitive(forward, arguments)]
@@ -80,7 +100,12 @@ def convolution(
 
 
 def _backward(
-    context: Context, step: Any, shape: Shape, forward: Descriptor, chosen: tuple[Layout, Layout, Layout], stored: Representation,
+    context: Context,
+    step: Any,
+    shape: Shape,
+    forward: Descriptor,
+    chosen: tuple[Layout, Layout, Layout],
+    stored: Representation,
 ) -> list[Primitive]:
     layer, layouts = step.layer, context.layouts
     bottom, top = step.bottoms[0].blob, step.tops[0].blob
@@ -92,26 +117,51 @@ def _backward(
         bias = layouts.plain(b.shape) if b else None
 
         def make_weights(x: int, w: int, y: int) -> Descriptor:
-            return Descriptor(context, f"{shape.name}_backward_weights", shape.algorithm, x, w, bias.desc if bias else None, y,
-                              *shape.window, forward.handle)
+            return Descriptor(
+                context,
+                f"{shape.name}_backward_weights",
+                shape.algorithm,
+                x,
+                w,
+                bias.desc if bias else None,
+                y,
+                *shape.window,
+                forward.handle,
+            )
 
         desc = best(make_weights, anything, (x, weights, y), (x, anything[1], y), (anything[0], weights, anything[2]))
         found.append(Primitive(desc, _gradients(context, desc, layer, bottom, top, shape, b, bias)))
     if step.propagate_down[0]:
 
         def make_data(x: int, w: int, y: int) -> Descriptor:
-            return Descriptor(context, f"{shape.name}_backward_data", shape.algorithm, x, w, y, *shape.window, forward.handle)
+            return Descriptor(
+                context, f"{shape.name}_backward_data", shape.algorithm, x, w, y, *shape.window, forward.handle
+            )
 
         desc = best(make_data, anything, (x, weights, y), (x, anything[1], y))
         used = desc.layout(n.WEIGHTS)
-        found.append(Primitive(desc, [
-            Read(n.WEIGHTS, layer.W.blob, "data", used, layouts.stored(used, shape.order)),
-            Read(n.DIFF_DST, top, "diff", desc.layout(n.DIFF_DST)), Write(n.DIFF_SRC, bottom, "diff", desc.layout(n.DIFF_SRC))]))
+        found.append(
+            Primitive(
+                desc,
+                [
+                    Read(n.WEIGHTS, layer.W.blob, "data", used, layouts.stored(used, shape.order)),
+                    Read(n.DIFF_DST, top, "diff", desc.layout(n.DIFF_DST)),
+                    Write(n.DIFF_SRC, bottom, "diff", desc.layout(n.DIFF_SRC)),
+                ],
+            )
+        )
     return found
 
 
 def _gradients(
-    context: Context, desc: Descriptor, layer: Any, bottom: Blob, top: Blob, shape: Shape, b: Blob | None, bias: Layout | None,
+    context: Context,
+    desc: Descriptor,
+    layer: Any,
+    bottom: Blob,
+    top: Blob,
+    shape: Shape,
+    b: Blob | None,
+    bias: Layout | None,
 ) -> list[Argument]:
     arguments: list[Argument] = [
         Read(n.SRC, bottom, "data", desc.layout(n.SRC)), Read(n.DIFF_DST, top, "diff", desc.layout(n.DIFF_DST)),

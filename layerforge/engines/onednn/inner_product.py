@@ -39,7 +39,11 @@ def inner_product(context: Context, steps: Sequence[Any]) -> Work:
     forward = best(make, (any_x, any_w), *wishes)
     x, weights = forward.layout(n.SRC), forward.layout(n.WEIGHTS)
     stored = layouts.stored(weights, order)
-    arguments: list[Argument] = [Read(n.SRC, bottom, "data", x), Read(n.WEIGHTS, w, "data", weights, stored), Write(n.DST, top, "data", y)]
+    arguments: list[Argument] = [
+        Read(n.SRC, bottom, "data", x),
+        Read(n.WEIGHTS, w, "data", weights, stored),
+        Write(n.DST, top, "data", y),
+    ]
     if b and bias:
         arguments.append(Read(n.BIAS, b, "data", bias))
     work = Work()
@@ -66,7 +70,9 @@ def _backward(
         bias = layouts.plain(b.shape) if b else None
 
         def make_weights(x: int, w: int) -> Descriptor:
-            return Descriptor(context, "inner_product_backward_weights", x, w, bias.desc if bias else None, y.desc, forward.handle)
+            return Descriptor(
+                context, "inner_product_backward_weights", x, w, bias.desc if bias else None, y.desc, forward.handle
+            )
 
         desc = best(make_weights, (layouts.any(x.shape), layouts.any(weights.shape)), (x.desc, weights.desc))
         arguments: list[Argument] = [

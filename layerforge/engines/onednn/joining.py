@@ -15,7 +15,9 @@ from layerforge.engines.onednn.step import Work, elements
 from layerforge.engines.onednn.weighted import relu_backward
 
 
-def total(context: Context, sources: Sequence[Blob], part: str, target: Blob, layout: Layout, factors: Sequence[float]) -> Primitive:
+def total(
+    context: Context, sources: Sequence[Blob], part: str, target: Blob, layout: Layout, factors: Sequence[float]
+) -> Primitive:
     """target = Σ factor · source, all in one layout."""
     count = len(sources)
     descs = (c_void_p * count)(*[layout.desc] * count)
@@ -73,15 +75,21 @@ def concat(context: Context, steps: Sequence[Any]) -> Work:
     try:
         return _concat(context, step, bottoms, top, layer.along, given)
     except (Refused, OneDnnError):
-        return _concat(context, step, bottoms, top, layer.along, [context.layouts.plain(blob.shape) for blob in bottoms])
+        return _concat(
+            context, step, bottoms, top, layer.along, [context.layouts.plain(blob.shape) for blob in bottoms]
+        )
 
 
-def _concat(context: Context, step: Any, bottoms: Sequence[Blob], top: Blob, axis: int, given: Sequence[Layout]) -> Work:
+def _concat(
+    context: Context, step: Any, bottoms: Sequence[Blob], top: Blob, axis: int, given: Sequence[Layout]
+) -> Work:
     count, library, layouts = len(bottoms), context.library, context.layouts
     descs = (c_void_p * count)(*[layout.desc for layout in given])
     desc = Descriptor(context, "concat", layouts.any(top.shape), count, axis, descs).fast()
     y = desc.layout(n.DST)
-    arguments: list[Argument] = [Read(n.MULTIPLE_SRC + i, blob, "data", layout) for i, (blob, layout) in enumerate(zip(bottoms, given))]
+    arguments: list[Argument] = [
+        Read(n.MULTIPLE_SRC + i, blob, "data", layout) for i, (blob, layout) in enumerate(zip(bottoms, given))
+    ]
     work = Work()
     work.forwards = [Primitive(desc, [*arguments, Write(n.DST, top, "data", y)])]
     context.writes(top, y)

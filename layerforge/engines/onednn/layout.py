@@ -53,7 +53,7 @@ class Layout:
 
     @property
     def channel_block(self) -> int:
-        """How many channels stand side by side when the layout is blocked in channels alone, 1 when it is plain, 0 for others."""
+        """How many channels stand side by side when the layout is blocked in channels alone; plain: 1, others: 0."""
         inner, n = self.key[3], len(self.shape)
         if self.is_plain:
             return 1
@@ -141,13 +141,17 @@ class LayoutFactory:
         strides, step = [0] * len(shape), 1
         for axis in reversed(order):
             strides[axis], step = step, step * shape[axis]
-        return self.of(self.library.make("memory_desc_create_with_strides", len(shape), dims(shape), F32, dims(strides)))
+        return self.of(
+            self.library.make("memory_desc_create_with_strides", len(shape), dims(shape), F32, dims(strides))
+        )
 
     def any(self, shape: Sequence[int], dtype: int = F32) -> int:
         """A descriptor that leaves the layout to oneDNN; only for asking, never for memory."""
         shape = tuple(shape) or (1,)
         if (shape, dtype) not in self._free:
-            self._free[shape, dtype] = self.library.make("memory_desc_create_with_tag", len(shape), dims(shape), dtype, ANY)
+            self._free[shape, dtype] = self.library.make(
+                "memory_desc_create_with_tag", len(shape), dims(shape), dtype, ANY
+            )
         return self._free[shape, dtype]
 
     def like(self, layout: Layout, shape: Sequence[int]) -> Layout:
@@ -185,10 +189,14 @@ class LayoutFactory:
         pair = (id(have), id(want))
         if pair not in self._reorders:
             library = self.library
-            desc = library.make("reorder_primitive_desc_create", have.desc, library.engine, want.desc, library.engine, None)
+            desc = library.make(
+                "reorder_primitive_desc_create", have.desc, library.engine, want.desc, library.engine, None
+            )
             primitive = library.make("primitive_create", desc)
             library.call("primitive_desc_destroy", desc)
-            first, second = (library.make("memory_create", layout.desc, library.engine, None) for layout in (have, want))
+            first, second = (
+                library.make("memory_create", layout.desc, library.engine, None) for layout in (have, want)
+            )
             args = (ExecArg * 2)(ExecArg(1, first), ExecArg(17, second))  # FROM, TO
             self._reorders[pair] = (primitive, args, first, second)
         return self._reorders[pair]
@@ -223,7 +231,10 @@ def _name(key: tuple[Any, ...]) -> str:
     """oneDNN's way of writing a layout: aBcd16b, with the outer axes by falling stride."""
     shape, dtype, strides, inner, _ = key
     blocked = {axis for axis, _ in inner}
-    order = sorted(range(len(shape)), key=lambda axis: (-strides[axis] if strides[axis] else -math.inf if shape[axis] == 1 else 0, axis))
+    order = sorted(
+        range(len(shape)),
+        key=lambda axis: (-strides[axis] if strides[axis] else -math.inf if shape[axis] == 1 else 0, axis),
+    )
     outer = "".join(chr(ord("A" if axis in blocked else "a") + axis) for axis in order)
     return outer + "".join(f"{size}{chr(ord('a') + axis)}" for axis, size in inner) + ("" if dtype == F32 else ":bf16")
 

@@ -17,17 +17,20 @@ from layerforge.core.errors import DeviceError
 
 PATH_VARIABLE = "LAYERFORGE_ONEDNN"  # names a libdnnl.so of one's own
 PACKAGE = "onednn-cpu-gomp"
-STATUS = {1: "out of memory", 2: "invalid arguments", 3: "unimplemented", 4: "last implementation reached", 5: "runtime error", 6: "not required"}
+STATUS = {1: "out of memory", 2: "invalid arguments", 3: "unimplemented", 4: "last implementation reached",
+          5: "runtime error", 6: "not required"}
 CPU, IN_ORDER = 1, 1
 UNIMPLEMENTED = 3
 
 _KINDS: dict[str, Any] = {
-    "p": c_void_p, "o": POINTER(c_void_p), "i": c_int, "u": c_uint, "l": c_int64, "f": c_float, "z": c_size_t, "d": POINTER(c_int64),
+    "p": c_void_p, "o": POINTER(c_void_p), "i": c_int, "u": c_uint, "l": c_int64, "f": c_float, "z": c_size_t,
+    "d": POINTER(c_int64),
 }
 # One letter an argument: p handle, o handle out, i int or enum, u flags, l 64-bit size, f float, z size_t, d dims.
 _SIGNATURES = {
     "engine_create": "oiz", "stream_create": "opu", "stream_wait": "p",
-    "memory_desc_create_with_tag": "oidii", "memory_desc_create_with_strides": "oidid", "memory_desc_create_submemory": "opdd",
+    "memory_desc_create_with_tag": "oidii", "memory_desc_create_with_strides": "oidid",
+    "memory_desc_create_submemory": "opdd",
     "memory_desc_clone": "op", "memory_desc_destroy": "p", "memory_desc_reshape": "opid", "memory_desc_query": "pip",
     "memory_create": "oppp", "memory_destroy": "p", "memory_set_data_handle": "pp",
     "primitive_attr_create": "o", "primitive_attr_destroy": "p", "primitive_attr_set_scratchpad_mode": "pi",
@@ -88,7 +91,8 @@ class Library:
             function = getattr(self._dll, f"dnnl_{name}")
             function.argtypes, function.restype = [_KINDS[k] for k in kinds], c_int
         self._dll.dnnl_memory_desc_get_size.argtypes, self._dll.dnnl_memory_desc_get_size.restype = [c_void_p], c_size_t
-        self._dll.dnnl_memory_desc_equal.argtypes, self._dll.dnnl_memory_desc_equal.restype = [c_void_p, c_void_p], c_int
+        self._dll.dnnl_memory_desc_equal.argtypes = [c_void_p, c_void_p]
+        self._dll.dnnl_memory_desc_equal.restype = c_int
         self._dll.dnnl_primitive_desc_query_md.argtypes = [c_void_p, c_int, c_int]
         self._dll.dnnl_primitive_desc_query_md.restype = c_void_p
         self._dll.dnnl_version.restype = POINTER(c_int * 3)
@@ -138,8 +142,8 @@ def dims(values: Any) -> Any:
 
 SPINS = ("GOMP_SPINCOUNT", "10000")
 """How long a thread of libgomp, which reads this when it is loaded, looks for work before it sleeps: some ten
-microseconds. Its default is milliseconds, in which threads that wait take the cores from those that work as soon as another
-program runs: LeNet then takes 190 ms an iteration instead of 4."""
+microseconds. Its default is milliseconds, in which threads that wait take the cores from those that work as soon as
+another program runs: LeNet then takes 190 ms an iteration instead of 4."""
 
 
 @functools.cache
@@ -158,7 +162,8 @@ def load() -> Library:
             tried.append(f"{path}: {error}")
     reasons = "; ".join(tried) or f"the package {PACKAGE} is not installed"
     raise DeviceError(f"oneDNN cannot be loaded ({reasons})",
-                      hint=f"pip install {PACKAGE} (Linux on x86-64; it needs the system's libgomp), or set {PATH_VARIABLE} to a libdnnl.so.3")
+                      hint=f"pip install {PACKAGE} (Linux on x86-64; it needs the system's libgomp), "
+                           f"or set {PATH_VARIABLE} to a libdnnl.so.3")
 
 
 def _candidates() -> Iterator[str]:

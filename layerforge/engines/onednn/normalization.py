@@ -22,7 +22,9 @@ def lrn(context: Context, steps: Sequence[Any]) -> Work:
     numbers = p.local_size, p.alpha, p.beta, p.k
 
     def make(desc: int) -> Descriptor:
-        return Descriptor(context, "lrn_forward", n.TRAINING if step.needed else n.INFERENCE, n.LRN_ACROSS, desc, desc, *numbers)
+        return Descriptor(
+            context, "lrn_forward", n.TRAINING if step.needed else n.INFERENCE, n.LRN_ACROSS, desc, desc, *numbers
+        )
 
     forward = make(x.desc)
     if forward.slow:  # its fast kernels are for blocked channels
@@ -41,7 +43,11 @@ def lrn(context: Context, steps: Sequence[Any]) -> Work:
     context.writes(top, y)
     if step.needed and step.propagate_down[0]:
         backward = Descriptor(context, "lrn_backward", n.LRN_ACROSS, x.desc, y.desc, x.desc, *numbers, forward.handle)
-        back: list[Argument] = [Read(n.SRC, bottom, "data", x), Read(n.DIFF_DST, top, "diff", y), Write(n.DIFF_SRC, bottom, "diff", x)]
+        back: list[Argument] = [
+            Read(n.SRC, bottom, "data", x),
+            Read(n.DIFF_DST, top, "diff", y),
+            Write(n.DIFF_SRC, bottom, "diff", x),
+        ]
         if workspace:
             back.append(Fixed(n.WORKSPACE, workspace.layout, workspace.array))
         work.backwards = [Primitive(backward, back)]
@@ -63,7 +69,9 @@ def softmax(context: Context, steps: Sequence[Any]) -> Work:
     x = context.layout_of(bottom)
 
     def make(desc: int) -> Descriptor:
-        return Descriptor(context, "softmax_forward", n.TRAINING if step.needed else n.INFERENCE, n.SOFTMAX, desc, desc, axis)
+        return Descriptor(
+            context, "softmax_forward", n.TRAINING if step.needed else n.INFERENCE, n.SOFTMAX, desc, desc, axis
+        )
 
     forward = make(x.desc)
     if forward.slow:  # its fast kernels want the classes side by side
@@ -76,7 +84,9 @@ def softmax(context: Context, steps: Sequence[Any]) -> Work:
     work.forwards = [Primitive(forward, [Read(n.SRC, bottom, "data", x), Write(n.DST, top, "data", x)])]
     context.writes(top, x)
     if step.needed and step.propagate_down[0]:
-        backward = Descriptor(context, "softmax_backward", n.SOFTMAX, x.desc, x.desc, x.desc, axis, forward.handle).fast()
+        backward = Descriptor(
+            context, "softmax_backward", n.SOFTMAX, x.desc, x.desc, x.desc, axis, forward.handle
+        ).fast()
         work.backwards = [Primitive(backward, [Read(n.DST, top, "data", x), Read(n.DIFF_DST, top, "diff", x),
                                                Write(n.DIFF_SRC, bottom, "diff", x)])]
     return work

@@ -16,14 +16,18 @@ from layerforge.engines.onednn.step import Work
 
 
 class Folded:
-    """W' = factor · W, b' = factor · b + offset: the normalisation of what the convolution gives. Made anew when anything has changed.
+    """W' = factor · W, b' = factor · b + offset: the normalisation of what the convolution gives. Made anew when
+    anything has changed.
 
     y = factor · (W ⋆ x + b) + offset = W' ⋆ x + b'
     """
 
     def __init__(self, layer: Any, norm: Norm) -> None:
         self.layer, self.norm = layer, norm
-        self.w, self.b = Blob(layer.W.shape, np.float32, "folded weights"), Blob((layer.params.num_output,), np.float32, "folded bias")
+        self.w, self.b = (
+            Blob(layer.W.shape, np.float32, "folded weights"),
+            Blob((layer.params.num_output,), np.float32, "folded bias"),
+        )
         self.seen: Any = None
 
     def run(self) -> None:
@@ -35,7 +39,9 @@ class Folded:
         w, *b = (storage.array(HOST) for storage in own)
         self.w.data.set(w.reshape(len(factor), -1) * factor[:, None])
         self.b.data.set(factor * b[0] + offset if b else offset)
-        self.seen = tuple((id(storage), storage.version) for storage in own) + self.norm.versions()  # reading may fill the first time
+        self.seen = (
+            tuple((id(storage), storage.version) for storage in own) + self.norm.versions()
+        )  # reading may fill the first time
 
 
 def convolution_norm(context: Context, steps: Sequence[Any]) -> Work:

@@ -59,15 +59,26 @@ def pointwise(context: Context, steps: Sequence[Any]) -> Work:
         raise Refused("in place, where the gradient needs the input")
     x = context.layout_of(bottom)
     numbers = function.alpha, function.beta
-    forward = Descriptor(context, "eltwise_forward", n.TRAINING if step.needed else n.INFERENCE, function.forward, x.desc, x.desc,
-                         *numbers).fast()
+    forward = Descriptor(
+        context,
+        "eltwise_forward",
+        n.TRAINING if step.needed else n.INFERENCE,
+        function.forward,
+        x.desc,
+        x.desc,
+        *numbers,
+    ).fast()
     work = Work()
     work.flops = elements(top.shape)
     work.forwards = [Primitive(forward, [Read(n.SRC, bottom, "data", x), Write(n.DST, top, "data", x)])]
     context.writes(top, x)
     if backward_wanted:
         hint = Descriptor(context, "eltwise_forward", n.TRAINING, function.backward, x.desc, x.desc, *numbers)
-        desc = Descriptor(context, "eltwise_backward", function.backward, x.desc, x.desc, x.desc, *numbers, hint.handle).fast()
+        desc = Descriptor(
+            context, "eltwise_backward", function.backward, x.desc, x.desc, x.desc, *numbers, hint.handle
+        ).fast()
         saved = Read(n.DST, top, "data", x) if function.by_output else Read(n.SRC, bottom, "data", x)
-        work.backwards = [Primitive(desc, [saved, Read(n.DIFF_DST, top, "diff", x), Write(n.DIFF_SRC, bottom, "diff", x)])]
+        work.backwards = [
+            Primitive(desc, [saved, Read(n.DIFF_DST, top, "diff", x), Write(n.DIFF_SRC, bottom, "diff", x)])
+        ]
     return work

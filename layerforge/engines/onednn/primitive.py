@@ -1,8 +1,8 @@
 """Planned calls of oneDNN: descriptors that say which kernel and layouts, and primitives bound to blobs.
 
-A primitive is made once. Running it looks up, for each argument, the array of the wanted layout in the blob's storage (which
-converts only if another representation is newer), points the memory object at it if it is another array than last time, and
-executes.
+A primitive is made once. Running it looks up, for each argument, the array of the wanted layout in the blob's storage
+(which converts only if another representation is newer), points the memory object at it if it is another array than
+last time, and executes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Scratch:
 
 
 class Context:
-    """What the steps of one net share: the library, the layouts, scratch, and which layout each value was last written in."""
+    """What the steps of one net share: library, layouts, scratch, and which layout each value was last written in."""
 
     def __init__(self, library: Library, layouts: LayoutFactory) -> None:
         self.library, self.layouts = library, layouts
@@ -76,11 +76,18 @@ class Descriptor:
     """
 
     def __init__(
-        self, context: Context, name: str, *args: Any, post_ops: Callable[[Library, int], None] | None = None, first: int | None = None,
+        self,
+        context: Context,
+        name: str,
+        *args: Any,
+        post_ops: Callable[[Library, int], None] | None = None,
+        first: int | None = None,
     ) -> None:
         library = context.library
         self.context, self.name, self.handle = context, name, 0
-        args = (library.engine, *args) if first is None else (first, library.engine, *args)  # a reorder's source comes first
+        args = (
+            (library.engine, *args) if first is None else (first, library.engine, *args)
+        )  # a reorder's source comes first
         attributes = library.make("primitive_attr_create")
         library.call("primitive_attr_set_scratchpad_mode", attributes, n.SCRATCHPAD_USER)
         chain = library.make("post_ops_create") if post_ops else None
@@ -128,7 +135,9 @@ class Argument:
 
     __slots__ = ("index", "blob", "part", "layout", "representation", "memory", "held", "_set")
 
-    def __init__(self, index: int, blob: Blob | None, part: str, layout: Layout, representation: Representation | None = None) -> None:
+    def __init__(
+        self, index: int, blob: Blob | None, part: str, layout: Layout, representation: Representation | None = None
+    ) -> None:
         self.index, self.blob, self.part, self.layout = index, blob, part, layout
         self.representation = layout.representation if representation is None else representation
         self.held: Callable[[], Any] = _nothing

@@ -1,7 +1,8 @@
 """Means and variances of a batch, per channel, as accurate as sums in double precision.
 
-oneDNN adds up a whole channel in one float32 accumulator, which costs digits on large maps. Here its kernel sees the batch in small
-pieces, each a channel of its own; their means and variances (two passes over cached memory) are joined in float64:
+oneDNN adds up a whole channel in one float32 accumulator, which costs digits on large maps. Here its kernel sees the
+batch in small pieces, each a channel of its own; their means and variances (two passes over cached memory) are joined
+in float64:
 
     μ = mean of μ_k        σ² = mean of σ²_k + mean of (μ_k - μ)²      (pieces of one size)
 """
@@ -49,8 +50,15 @@ class Moments:
         self._variances = aligned_zeros(small.nbytes)
         self._from = Window(n.SRC, view, np.empty(0, np.float32))
         context.spill.need(view.nbytes)
-        self._primitive = Primitive(desc, [
-            self._from, Spill(n.DST, view, context), Fixed(n.MEAN, small, self._means), Fixed(n.VARIANCE, small, self._variances)])
+        self._primitive = Primitive(
+            desc,
+            [
+                self._from,
+                Spill(n.DST, view, context),
+                Fixed(n.MEAN, small, self._means),
+                Fixed(n.VARIANCE, small, self._variances),
+            ],
+        )
         self.calls = samples // self.at_once
         self._all = np.zeros((2, self.calls, self._means.size))
 

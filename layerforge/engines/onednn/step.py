@@ -100,7 +100,7 @@ class OneDnnStep:
             each.run()
 
     def replay(self) -> None:
-        """Runs forward again by the parts, so that their backward passes find what they keep. Statistics stay as they are."""
+        """Runs forward again by the parts, so that their backward passes find what they keep. Statistics stay."""
         if self.work.restore is not None:
             self.work.restore()
         kept = [view.blob for part in self.parts if part.layer.updates_blobs for view in part.layer.blobs]

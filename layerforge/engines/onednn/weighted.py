@@ -13,7 +13,8 @@ from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, G
 
 
 def follows(steps: Sequence[Any], index: int, keep: str = "all") -> bool:
-    """Whether the layer works on the only top of the one before, in place if blobs are to be kept, and runs backward if that does."""
+    """Whether the layer works on the only top of the one before, in place if blobs are to be kept, and runs backward if
+    that does."""
     before, here = steps[index - 1], steps[index]
     if len(before.tops) != 1 or len(here.bottoms) != 1 or len(here.tops) != 1:
         return False
@@ -37,7 +38,8 @@ def fusable_relu(steps: Sequence[Any], index: int) -> bool:
 
 
 def norm_length(steps: Sequence[Any], index: int, keep: str) -> int:
-    """How many layers from `index` on, which may lie behind another of the same step, are one normalisation: BatchNorm, Scale, ReLU."""
+    """How many layers from `index` on, which may lie behind another of the same step, are one normalisation: BatchNorm,
+    Scale, ReLU."""
     at = index
 
     def next_is(kind: str) -> bool:
@@ -56,7 +58,8 @@ def norm_length(steps: Sequence[Any], index: int, keep: str) -> int:
 
 
 def _overwritten(steps: Sequence[Any], index: int) -> bool:
-    """Whether a layer behind changes the signs of the output in place: the gradient then follows the new signs, as in Caffe."""
+    """Whether a layer behind changes the signs of the output in place: the gradient then follows the new signs, as in
+    Caffe."""
     blob = steps[index].tops[0].blob
     behind = steps[index + 1 :]
     reader = next((step for step in behind if any(view.blob is blob for view in step.bottoms)), None)
@@ -67,7 +70,12 @@ def _overwritten(steps: Sequence[Any], index: int) -> bool:
 
 def scale_of_channels(layer: Any, shape: Sequence[int]) -> bool:
     """Whether a Scale has one learned factor per channel."""
-    return layer.s is not None and len(shape) >= 2 and layer.s.shape == (shape[1],) and tuple(layer.omi[:2]) == tuple(shape[:2])
+    return (
+        layer.s is not None
+        and len(shape) >= 2
+        and layer.s.shape == (shape[1],)
+        and tuple(layer.omi[:2]) == tuple(shape[:2])
+    )
 
 
 def make_home(blob: Blob, representation: Representation) -> None:
@@ -104,6 +112,8 @@ def weight_gradient(context: Context, layer: Any, layout: Layout, order: Layout)
 def relu_backward(context: Context, blob: Blob, layout: Layout, slope: float) -> Primitive:
     """dx = dy where y > 0, else slope · dy; in place in the blob's diff."""
     hint = Descriptor(context, "eltwise_forward", n.TRAINING, n.RELU_BY_DST, layout.desc, layout.desc, slope, 0.0)
-    desc = Descriptor(context, "eltwise_backward", n.RELU_BY_DST, layout.desc, layout.desc, layout.desc, slope, 0.0, hint.handle)
+    desc = Descriptor(
+        context, "eltwise_backward", n.RELU_BY_DST, layout.desc, layout.desc, layout.desc, slope, 0.0, hint.handle
+    )
     return Primitive(desc, [Read(n.DST, blob, "data", layout), Read(n.DIFF_DST, blob, "diff", layout),
                             Write(n.DIFF_SRC, blob, "diff", layout)])

@@ -1,4 +1,4 @@
-"""The table of what the oneDNN engine takes, per layer type and option, and that it agrees with the layers' own maths."""
+"""What the oneDNN engine takes, per layer type and option, and that it agrees with the layers' own maths."""
 
 import pytest
 from engines_compare import Pair, net_text
@@ -36,7 +36,9 @@ ACCEPTED = {
     "convolution": conv("num_output: 5 kernel_size: 3"),
     "convolution of 16 channels": conv("num_output: 16 kernel_size: 3 pad: 1"),
     "convolution, stride and pad": conv("num_output: 5 kernel_size: 3 stride: 2 pad: 1"),
-    "convolution, other height and width": conv("num_output: 5 kernel_h: 3 kernel_w: 2 stride_h: 1 stride_w: 2 pad_h: 2 pad_w: 0"),
+    "convolution, other height and width": conv(
+        "num_output: 5 kernel_h: 3 kernel_w: 2 stride_h: 1 stride_w: 2 pad_h: 2 pad_w: 0"
+    ),
     "convolution 1×1": conv("num_output: 7 kernel_size: 1"),
     "convolution 1×1, stride": conv("num_output: 7 kernel_size: 1 stride: 2"),
     "convolution without bias": conv("num_output: 5 kernel_size: 3 bias_term: false"),
@@ -49,7 +51,9 @@ ACCEPTED = {
     "deconvolution": conv("num_output: 5 kernel_size: 3 stride: 2", "Deconvolution"),
     "deconvolution, pad": conv("num_output: 5 kernel_size: 4 stride: 2 pad: 1", "Deconvolution"),
     "deconvolution in groups": conv("num_output: 6 kernel_size: 4 stride: 2 pad: 1 group: 3", "Deconvolution"),
-    "deconvolution, depthwise": conv("num_output: 6 kernel_size: 4 stride: 2 pad: 1 group: 6 bias_term: false", "Deconvolution"),
+    "deconvolution, depthwise": conv(
+        "num_output: 6 kernel_size: 4 stride: 2 pad: 1 group: 6 bias_term: false", "Deconvolution"
+    ),
     "inner product": ip("num_output: 5"),
     "inner product without bias": ip("num_output: 5 bias_term: false"),
     "inner product of inner axes": ip("num_output: 5 axis: 2"),
@@ -104,7 +108,9 @@ def test_the_engine_says_why_it_does_not_take_it(name):
     assert reason in pair.refusals()["x"]
 
 
-@pytest.mark.parametrize("name", ["convolution of 16 channels", "max pooling", "LRN", "ReLU", "softmax", "average pooling, pad"])
+@pytest.mark.parametrize(
+    "name", ["convolution of 16 channels", "max pooling", "LRN", "ReLU", "softmax", "average pooling, pad"]
+)
 def test_behind_a_blocked_layout_it_agrees(name):
     first = f"Convolution c data > c {{ convolution_param {{ num_output: 20 kernel_size: 3 pad: 1 {FILL} }} }}"
     pair = Pair(net_text(first, ACCEPTED[name].replace("data", "c")))

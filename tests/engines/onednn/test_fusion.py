@@ -106,7 +106,9 @@ def test_hooks_see_every_layer(name):
     pair = chain(name)
     seen = {id(net): [] for net in pair.nets}
     for net in pair.nets:
-        net.hooks["after_forward"].append(lambda i, net=net: seen[id(net)].append(net.blobs["c"].data.array(HOST).copy()))
+        net.hooks["after_forward"].append(
+            lambda i, net=net: seen[id(net)].append(net.blobs["c"].data.array(HOST).copy())
+        )
     pair.run()
     for i, (one, other) in enumerate(zip(*seen.values())):
         if i:  # before the first layer that writes it, it holds anything
@@ -117,14 +119,23 @@ def test_hooks_see_every_layer(name):
 @pytest.mark.parametrize("phase", [Phase.TRAIN, Phase.TEST])
 def test_a_normalisation_in_place_behind_another_layer_agrees(norm, phase):
     pair = Pair(net_text("Pooling p data > c { pooling_param { kernel_size: 2 } }", *norm), phase)
-    assert set(pair.lowered().values()) == {"layer", "ONEDNN"} and pair.lowered()[pair.engine.layer_names[-1]] == "ONEDNN"
+    assert (
+        set(pair.lowered().values()) == {"layer", "ONEDNN"} and pair.lowered()[pair.engine.layer_names[-1]] == "ONEDNN"
+    )
     pair.run()
     pair.run()
 
 
-@pytest.mark.parametrize("kind", ["BatchNorm n data > n", "BatchNorm n data > n { batch_norm_param { scale_bias: true } }",
-                                  "Scale n data > n { scale_param { bias_term: true } }", "Scale n data > n",
-                                  "BatchNorm n data > n { batch_norm_param { moving_average_fraction: 0.9 eps: 0.1 } }"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "BatchNorm n data > n",
+        "BatchNorm n data > n { batch_norm_param { scale_bias: true } }",
+        "Scale n data > n { scale_param { bias_term: true } }",
+        "Scale n data > n",
+        "BatchNorm n data > n { batch_norm_param { moving_average_fraction: 0.9 eps: 0.1 } }",
+    ],
+)
 @pytest.mark.parametrize("shape", [(4, 6), (3, 20, 5), (2, 6, 9, 8), (2, 3, 4, 3, 5)])
 def test_a_normalisation_alone_agrees(kind, shape):
     pair = Pair(net_text(kind, shape=shape))
