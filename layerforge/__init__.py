@@ -26,8 +26,8 @@ class _Layers:
 
 
 class _Package(ModuleType):
-    """The package as a module. `io` and `layers` name both a room and a part of pycaffe: as attributes they are pycaffe's,
-    while `from layerforge.io.weights import …` goes to the room, because imports look into sys.modules."""
+    """The package as a module. `io` and `layers` name both a room and a part of pycaffe: as attributes they are
+    pycaffe's, while `from layerforge.io.weights import …` goes to the room, because imports look into sys.modules."""
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_"):
