@@ -145,6 +145,10 @@ class LayoutFactory:
             self.library.make("memory_desc_create_with_strides", len(shape), dims(shape), F32, dims(strides))
         )
 
+    def channels_last(self, shape: Sequence[int]) -> Layout:
+        """(N, *sizes, C) in memory."""
+        return self.ordered(shape, [0, *range(2, len(shape)), 1])
+
     def any(self, shape: Sequence[int], dtype: int = F32) -> int:
         """A descriptor that leaves the layout to oneDNN; only for asking, never for memory."""
         shape = tuple(shape) or (1,)
@@ -159,7 +163,7 @@ class LayoutFactory:
         inner = layout.key[3]
         if inner:
             return self.tagged(shape, _BLOCKED[len(shape), inner[0][1]])
-        return self.plain(shape) if layout.is_plain else self.ordered(shape, [0, *range(2, len(shape)), 1])
+        return self.plain(shape) if layout.is_plain else self.channels_last(shape)
 
     def of(self, desc: int) -> Layout:
         """The one layout equal to this descriptor, which may belong to a primitive."""

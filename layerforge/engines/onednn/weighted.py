@@ -86,7 +86,7 @@ def make_home(blob: Blob, representation: Representation) -> None:
 
 
 def best(make: Callable[..., Descriptor], anything: Sequence[Any], *wishes: Sequence[Any]) -> Descriptor:
-    """The first wish for layouts that gets the kernel which oneDNN picks when free, else that free choice.
+    """The first wish for layouts that gets a kernel as good as the one that oneDNN picks when free, else that free choice.
 
     Raises Refused for reference code.
     """
@@ -96,7 +96,7 @@ def best(make: Callable[..., Descriptor], anything: Sequence[Any], *wishes: Sequ
             desc = make(*wish)
         except Refused:
             continue
-        if desc.impl == free.impl:
+        if desc.impl == free.impl or not (desc.slow or "gemm" in desc.impl):
             return desc
     return free
 

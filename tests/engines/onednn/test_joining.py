@@ -1,0 +1,77 @@
+"""Concat, Eltwise SUM and Split's gradients through the engine, in every mixture of layouts."""
+
+import pytest
+from engines_compare import Pair, net_text
+
+from layerforge.core.errors import DeviceError
+from layerforge.netdef.types import Phase
+
+try:
+    from layerforge.engines.onednn.library import load
+
+    load()
+except DeviceError as error:
+    pytest.skip(f"oneDNN is not here: {error}", allow_module_level=True)
+
+FILL = 'weight_filler { type: "gaussian" std: 0.2 } bias_filler { type: "gaussian" std: 0.2 }'
+
+
+def conv(name, outputs, bottom="data"):
+    return f"Convolution {name} {bottom} > {name} {{ convolution_param {{ num_output: {outputs} kernel_size: 3 pad: 1 {FILL} }} }}"
+
+
+@pytest.mark.parametrize("outputs", [(16, 32), (20, 5), (16, 20), (24, 24, 16), (3, 4)])
+def test_concat_of_channels_agrees(outputs):
+    names = [f"c{i}" for i in range(len(outputs))]
+    pair = Pair(net_text(*map(conv, names, outputs), f"Concat j {' '.join(names)} > j"))
+    assert pair.lowered()["j"] == "ONEDNN", pair.refusals()
+    pair.run()
+    pair.run()
+
+
+@pytest.mark.parametrize("axis", [0, 2, -1])
+def test_concat_along_other_axes_agrees(axis):
+    pair = Pair(net_text(conv("a", 16), conv("b", 16), f"Concat j a b > j {{ concat_param {{ axis: {axis} }} }}"))
+    assert pair.lowered()["j"] == "ONEDNN"
+    pair.run()
+
+
+def test_concat_of_flat_blobs_agrees():
+    pair = Pair(net_text("ReLU a data > a", "TanH b data > b", "Concat j a b > j", shape=(3, 5)))
+    pair.run()
+
+
+def test_concat_with_the_input_itself_agrees():
+    pair = Pair(net_text(conv("a", 16), "Concat j data a > j"))
+    pair.run()
+
+
+@pytest.mark.parametrize("fields", ["", "coeff: 1 coeff: -0.5"])
+@pytest.mark.parametrize("relu", [False, True])
+def test_a_sum_agrees(fields, relu):
+    behind = ["ReLU r j > j"] if relu else []
+    pair = Pair(net_text(conv("a", 20), conv("b", 20), f"Eltwise j a b > j {{ eltwise_param {{ {fields} }} }}", *behind))
+    assert pair.lowered()["j"] == "ONEDNN"
+    pair.run()
+    pair.run()
+
+
+def test_a_sum_of_three_with_the_input_agrees():
+    pair = Pair(net_text(conv("a", 6), conv("b", 6), "Eltwise j a data b > j"))
+    pair.run()
+
+
+def test_a_residual_block_agrees_in_both_phases():
+    block = [conv("a", 20), "ReLU r a > a", conv("b", 20, "a"), conv("c", 20, "b"), "Eltwise j a c > j", "ReLU q j > j",
+             conv("d", 20, "j"), "Eltwise k j d > k"]
+    for phase in (Phase.TRAIN, Phase.TEST):
+        pair = Pair(net_text(*block), phase)
+        assert pair.lowered()["a_r_0_split"] == "ONEDNN"
+        pair.run()
+        pair.run()
+
+
+def test_products_and_maxima_are_refused_with_their_reason():
+    pair = Pair(net_text(conv("a", 6), conv("b", 6), "Eltwise j a b > j { eltwise_param { operation: PROD } }"))
+    assert "PROD" in pair.refusals()["j"]
+    pair.run()
