@@ -67,8 +67,12 @@ class Pair:
 
     def compare(self, part):
         names = self.plain.blobs if self.keep == "all" else self.plain.outputs
-        wanted = {self.plain.graph.blobs[b] for node, downs in zip(self.plain.graph.nodes, self.plain.gradients.bottoms)
-                  for b, down in zip(node.bottoms, downs) if down}
+        wanted = {
+            self.plain.graph.blobs[b]
+            for node, downs in zip(self.plain.graph.nodes, self.plain.gradients.bottoms)
+            for b, down in zip(node.bottoms, downs)
+            if down
+        }
         for name in names:
             if part == "data" or name in wanted:
                 agree(f"{name}.{part}", *(getattr(net.blobs[name], part).array(HOST) for net in self.nets))
@@ -83,8 +87,11 @@ class Pair:
 
     def refusals(self):
         """Layer name → why the engine does not run it."""
-        return {self.engine.layer_names[choice.step.layers[0]]: choice.refusals[0].reason
-                for choice in self.engine.plan.choices if choice.refusals}
+        return {
+            self.engine.layer_names[choice.step.layers[0]]: choice.refusals[0].reason
+            for choice in self.engine.plan.choices
+            if choice.refusals
+        }
 
 
 def agree(what, got, want, rtol=1e-4, atol=2e-5):

@@ -1,6 +1,7 @@
-"""Whole nets against PyTorch: `python tests/bench/bench_engine.py [--threads 2] [--pairs 5] [--nets lenet,vgg16] [--modes train,test]`.
+"""Whole nets against PyTorch: `python tests/bench/bench_engine.py --threads 2 --nets lenet,vgg16 --modes train,test`.
 
-Each system runs in a process of its own, one at a time, in turns; the ratio is the median of peer ÷ LayerForge over the turns.
+Each system runs in a process of its own, one at a time, in turns; the ratio is the median of peer ÷ LayerForge over
+the turns.
 """
 
 from __future__ import annotations
@@ -25,8 +26,13 @@ class Worker:
     def __init__(self, system, net, mode, threads, clock):
         env = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
         env.pop("OPENBLAS_CORETYPE", None)
-        self.process = subprocess.Popen([sys.executable, str(HERE / "peers.py"), system, net, mode, str(threads), clock], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "peers.py"), system, net, mode, str(threads), clock],
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=env,
+        )
         words = self.process.stdout.readline().split()
         self.setup, self.peak = float(words[1]), float(words[2])
 
@@ -45,13 +51,19 @@ def compare(net, mode, threads, pairs, clock):
     workers = {system: Worker(system, net, mode, threads, clock) for system in SYSTEMS}
     first = statistics.median(workers["layerforge"].run(3))
     steps = max(1, min(50, int(400 / first)))
-    rounds = [{system: statistics.median(worker.run(steps)) for system, worker in workers.items()} for _ in range(pairs)]
+    rounds = [
+        {system: statistics.median(worker.run(steps)) for system, worker in workers.items()} for _ in range(pairs)
+    ]
     row = {system: statistics.median(each[system] for each in rounds) for system in SYSTEMS}
     ratios = {system: statistics.median(each[system] / each["layerforge"] for each in rounds) for system in SYSTEMS[1:]}
     mine = workers["layerforge"]
-    print(f"{net:14}{mode:6}" + "".join(f"{row[s]:10.2f}" for s in SYSTEMS)
-          + "".join(f"{ratios[s]:8.2f}" for s in SYSTEMS[1:])
-          + f"{mine.setup:8.2f}{mine.peak:8.0f}{workers['eager'].peak:8.0f}", flush=True)
+    print(
+        f"{net:14}{mode:6}"
+        + "".join(f"{row[s]:10.2f}" for s in SYSTEMS)
+        + "".join(f"{ratios[s]:8.2f}" for s in SYSTEMS[1:])
+        + f"{mine.setup:8.2f}{mine.peak:8.0f}{workers['eager'].peak:8.0f}",
+        flush=True,
+    )
     for worker in workers.values():
         worker.close()
 
@@ -61,10 +73,16 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--nets", default=",".join(NETS))
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: the processor's time, for a busy machine and one thread")
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="cpu: the processor's time, for a busy machine and one thread",
+    )
     parser.add_argument("--modes", default="train,test")
     args = parser.parse_args()
-    print(f"{'net':14}{'mode':6}{'ours ms':>10}{'eager':>10}{'ch_last':>10}{'÷eager':>8}{'÷last':>8}{'set-up s':>8}{'MiB':>8}{'eager':>8}")
+    heads = ("ours ms", "eager", "ch_last"), ("÷eager", "÷last", "set-up s", "MiB", "eager")
+    print(f"{'net':14}{'mode':6}" + "".join(f"{h:>10}" for h in heads[0]) + "".join(f"{h:>8}" for h in heads[1]))
     for net in args.nets.split(","):
         for mode in args.modes.split(","):
             compare(net, mode, args.threads, args.pairs, args.clock)

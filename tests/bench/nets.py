@@ -10,10 +10,15 @@ class Text:
 
     def __init__(self, name: str, shape: tuple[int, ...], train: bool) -> None:
         dims = " ".join(f"dim: {n}" for n in shape)
-        self.lines = [f'name: "{name}"', f'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {dims} }} }} }}']
+        self.lines = [
+            f'name: "{name}"',
+            f'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {dims} }} }} }}',
+        ]
         self.train, self.batch = train, shape[0]
         if train:
-            self.lines.append(f'layer {{ name: "label" type: "Input" top: "label" input_param {{ shape {{ dim: {shape[0]} }} }} }}')
+            self.lines.append(
+                f'layer {{ name: "label" type: "Input" top: "label" input_param {{ shape {{ dim: {shape[0]} }} }} }}'
+            )
 
     def add(self, kind: str, name: str, bottoms: str, top: str = "", fields: str = "") -> str:
         top = top or name
@@ -21,21 +26,50 @@ class Text:
         self.lines.append(f'layer {{ name: "{name}" type: "{kind}" {ends} {fields} }}')
         return top
 
-    def conv(self, name: str, x: str, outputs: int, kernel: int, stride: int = 1, pad: int = 0, more: str = "", relu: bool = True) -> str:
-        self.add("Convolution", name, x, "", f"convolution_param {{ num_output: {outputs} kernel_size: {kernel} stride: {stride} pad: {pad} {FILL} {more} }}")
+    def conv(
+        self,
+        name: str,
+        x: str,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        pad: int = 0,
+        more: str = "",
+        relu: bool = True,
+    ) -> str:
+        self.add(
+            "Convolution",
+            name,
+            x,
+            "",
+            f"convolution_param {{ num_output: {outputs} kernel_size: {kernel} stride: {stride} pad: {pad} "
+            f"{FILL} {more} }}",
+        )
         return self.relu(name) if relu else name
 
     def relu(self, x: str) -> str:
         return self.add("ReLU", f"{x}/relu", x, x)
 
     def pool(self, name: str, x: str, kernel: int, stride: int, pad: int = 0, method: str = "MAX") -> str:
-        return self.add("Pooling", name, x, "", f"pooling_param {{ pool: {method} kernel_size: {kernel} stride: {stride} pad: {pad} }}")
+        return self.add(
+            "Pooling",
+            name,
+            x,
+            "",
+            f"pooling_param {{ pool: {method} kernel_size: {kernel} stride: {stride} pad: {pad} }}",
+        )
 
     def lrn(self, name: str, x: str) -> str:
         return self.add("LRN", name, x, "", "lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 }")
 
     def ip(self, name: str, x: str, outputs: int) -> str:
-        return self.add("InnerProduct", name, x, "", f'inner_product_param {{ num_output: {outputs} weight_filler {{ type: "xavier" }} }}')
+        return self.add(
+            "InnerProduct",
+            name,
+            x,
+            "",
+            f'inner_product_param {{ num_output: {outputs} weight_filler {{ type: "xavier" }} }}',
+        )
 
     def dropout(self, x: str) -> str:
         return self.add("Dropout", f"{x}/drop", x, x) if self.train else x
@@ -99,9 +133,15 @@ def vgg16(batch: int, train: bool) -> Text:
 
 
 INCEPTION = {
-    "3a": (64, 96, 128, 16, 32, 32), "3b": (128, 128, 192, 32, 96, 64), "4a": (192, 96, 208, 16, 48, 64),
-    "4b": (160, 112, 224, 24, 64, 64), "4c": (128, 128, 256, 24, 64, 64), "4d": (112, 144, 288, 32, 64, 64),
-    "4e": (256, 160, 320, 32, 128, 128), "5a": (256, 160, 320, 32, 128, 128), "5b": (384, 192, 384, 48, 128, 128),
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
 }
 
 
@@ -112,8 +152,11 @@ def googlenet(batch: int, train: bool) -> Text:
     x = t.pool("pool2", t.lrn("norm2", x), 3, 2)
     for name, (a, rb, b, rc, c, d) in INCEPTION.items():
         parts = [
-            t.conv(f"{name}/1", x, a, 1), t.conv(f"{name}/3", t.conv(f"{name}/3r", x, rb, 1), b, 3, 1, 1),
-            t.conv(f"{name}/5", t.conv(f"{name}/5r", x, rc, 1), c, 5, 1, 2), t.conv(f"{name}/p", t.pool(f"{name}/pool", x, 3, 1, 1), d, 1)]
+            t.conv(f"{name}/1", x, a, 1),
+            t.conv(f"{name}/3", t.conv(f"{name}/3r", x, rb, 1), b, 3, 1, 1),
+            t.conv(f"{name}/5", t.conv(f"{name}/5r", x, rc, 1), c, 5, 1, 2),
+            t.conv(f"{name}/p", t.pool(f"{name}/pool", x, 3, 1, 1), d, 1),
+        ]
         x = t.add("Concat", name, " ".join(parts))
         if name in ("3b", "4e"):
             x = t.pool(f"pool{name[0]}", x, 3, 2)
@@ -133,7 +176,9 @@ def resnet50(batch: int, train: bool) -> Text:
     for stage, (blocks, width) in enumerate(((3, 64), (4, 128), (6, 256), (3, 512)), 2):
         for k in range(blocks):
             name, stride = f"res{stage}{'abcdef'[k]}", 2 if k == 0 and stage > 2 else 1
-            short = t.norm(t.conv(f"{name}_1", x, 4 * width, 1, stride, 0, free, relu=False), relu=False) if k == 0 else x
+            short = (
+                t.norm(t.conv(f"{name}_1", x, 4 * width, 1, stride, 0, free, relu=False), relu=False) if k == 0 else x
+            )
             y = t.norm(t.conv(f"{name}_2a", x, width, 1, stride, 0, free, relu=False))
             y = t.norm(t.conv(f"{name}_2b", y, width, 3, 1, 1, free, relu=False))
             y = t.norm(t.conv(f"{name}_2c", y, 4 * width, 1, 1, 0, free, relu=False), relu=False)
@@ -147,7 +192,9 @@ def mobilenet(batch: int, train: bool) -> Text:
     free = "bias_term: false"
     x = t.norm(t.conv("conv1", "data", 32, 3, 2, 1, free, relu=False))
     width = 32
-    for i, (outputs, stride) in enumerate([(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)], 2):
+    for i, (outputs, stride) in enumerate(
+        [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)], 2
+    ):
         x = t.norm(t.conv(f"conv{i}/dw", x, width, 3, stride, 1, f"{free} group: {width}", relu=False))
         x = t.norm(t.conv(f"conv{i}/sep", x, outputs, 1, 1, 0, free, relu=False))
         width = outputs
@@ -167,7 +214,12 @@ def mlp(name: str, widths: tuple[int, ...], batch: int, train: bool) -> Text:
 
 
 NETS = {
-    "lenet": (lenet, 64), "cifar10_quick": (cifar10_quick, 100), "alexnet": (alexnet, 16), "googlenet": (googlenet, 16),
-    "vgg16": (vgg16, 8), "resnet50": (resnet50, 8), "mobilenet": (mobilenet, 16),
+    "lenet": (lenet, 64),
+    "cifar10_quick": (cifar10_quick, 100),
+    "alexnet": (alexnet, 16),
+    "googlenet": (googlenet, 16),
+    "vgg16": (vgg16, 8),
+    "resnet50": (resnet50, 8),
+    "mobilenet": (mobilenet, 16),
 }
 """Name → (maker, batch size)."""

@@ -1,4 +1,4 @@
-"""One system in a process of its own: `python peers.py SYSTEM NET train|test THREADS [wall|cpu]`, steps on demand through stdin.
+"""One system in a process of its own: `python peers.py SYSTEM NET train|test THREADS [wall|cpu]`.
 
 Each line "N" runs N steps and answers the milliseconds of each; the first answer is "ready SETUP_SECONDS PEAK_MIB".
 """
@@ -30,7 +30,10 @@ def layerforge_step(name, train):
     rng = np.random.default_rng(0)
     data = rng.standard_normal(net.blobs["data"].shape).astype(np.float32)
     label = rng.integers(0, 10, batch).astype(np.float32)
-    updater = Updater(net, SolverParams.from_definition(parse_solver('base_lr: 1e-5 lr_policy: "fixed" momentum: 0.9 weight_decay: 5e-4')))
+    updater = Updater(
+        net,
+        SolverParams.from_definition(parse_solver('base_lr: 1e-5 lr_policy: "fixed" momentum: 0.9 weight_decay: 5e-4')),
+    )
     output = net.blobs[net.outputs[0]]
 
     def step(k):
@@ -92,7 +95,11 @@ def main(system, name, mode, threads, clock="wall"):
         torch.manual_seed(0)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    step = layerforge_step(name, mode == "train") if system == "layerforge" else torch_step(name, mode == "train", system == "channels_last")
+    step = (
+        layerforge_step(name, mode == "train")
+        if system == "layerforge"
+        else torch_step(name, mode == "train", system == "channels_last")
+    )
     made = time.perf_counter() - start
     count = 0
     for _ in range(2):

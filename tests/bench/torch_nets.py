@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from layerforge.netdef.types import Phase
 from layerforge.net.build import build_net
+from layerforge.netdef.types import Phase
 from layerforge.schema.read import parse_net
 
 
@@ -20,8 +20,10 @@ class Walk(nn.Module):
         self.size = net.blobs["data"].shape
         self.calls, self.parts = [], nn.ModuleDict()
         by_index = net.graph.blobs
-        layers = [(layer, [by_index[b] for b in node.bottoms], [by_index[t] for t in node.tops])
-                  for layer, node in zip(net.layers, net.graph.nodes)]
+        layers = [
+            (layer, [by_index[b] for b in node.bottoms], [by_index[t] for t in node.tops])
+            for layer, node in zip(net.layers, net.graph.nodes)
+        ]
         alias = {}
         for i, (layer, bottoms, tops) in enumerate(layers):
             bottoms = [alias.get(b, b) for b in bottoms]

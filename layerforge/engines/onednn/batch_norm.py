@@ -200,8 +200,12 @@ def _backward(
     ).fast()
     target = norm.bottom if first.propagate_down[0] else Blob(norm.bottom.shape)
     arguments: list[Argument] = [
-        Read(n.SRC, data, "data", x), Fixed(n.MEAN, small, mean), Fixed(n.VARIANCE, small, variance),
-        Read(n.DIFF_DST, norm.top, "diff", x), Write(n.DIFF_SRC, target, "diff", x)]
+        Read(n.SRC, data, "data", x),
+        Fixed(n.MEAN, small, mean),
+        Fixed(n.VARIANCE, small, variance),
+        Read(n.DIFF_DST, norm.top, "diff", x),
+        Write(n.DIFF_SRC, target, "diff", x),
+    ]
     if workspace:
         arguments.append(Fixed(n.WORKSPACE, workspace.layout, workspace.array))
     if norm.gamma:

@@ -15,7 +15,6 @@ from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, G
 from layerforge.engines.onednn.step import Work, elements, relu_after
 from layerforge.engines.onednn.weighted import best, make_home, relu_backward, weight_gradient
 
-
 MUCH = 1.5  # blocked work over work, from which on kernels without padding are faster
 BLOCK = 16
 
@@ -42,16 +41,29 @@ class Shape:
         self.order: Layout = context.layouts.exchanged(self.w, at, at + 1) if self.transposed else plain
         channels = layer.channels // group, outputs // group
         padded = math.prod(-(-c // BLOCK) * BLOCK for c in channels)
-        self.padding = padded / math.prod(channels) if channels[0] > 4 else 1.0  # kernels for pictures pad the outputs alone
+        self.padding = (
+            padded / math.prod(channels) if channels[0] > 4 else 1.0
+        )  # kernels for pictures pad the outputs alone
         self.name = "deconvolution" if self.transposed else "convolution"
         self.algorithm = n.DECONVOLUTION_DIRECT if self.transposed else n.CONVOLUTION_AUTO
-        self.window = (dims(window.stride), dims([d - 1 for d in window.dilation]), dims(window.pad), dims(window.pad_end))
-        self.multiplications = elements(self.x if self.transposed else self.y) * elements(self.w[at + (0 if self.transposed else 1) :]) \
+        self.window = (
+            dims(window.stride),
+            dims([d - 1 for d in window.dilation]),
+            dims(window.pad),
+            dims(window.pad_end),
+        )
+        self.multiplications = (
+            elements(self.x if self.transposed else self.y)
+            * elements(self.w[at + (0 if self.transposed else 1) :])
             // (self.w[at + 1] if self.transposed else 1)
+        )
 
 
 def convolution(
-    context: Context, steps: Sequence[Any], into: Blob | None = None, parameters: tuple[Blob, Blob] | None = None,
+    context: Context,
+    steps: Sequence[Any],
+    into: Blob | None = None,
+    parameters: tuple[Blob, Blob] | None = None,
 ) -> Work:
     """steps: the convolution, and the ReLU behind it if there is a second one.
 
@@ -71,7 +83,11 @@ def convolution(
     forward = _forward(context, step, shape, bias_desc, slope)
     x, weights, y = forward.layout(n.SRC), forward.layout(n.WEIGHTS), forward.layout(n.DST)
     stored = layouts.stored(weights, shape.order)
-    arguments: list[Argument] = [Read(n.SRC, bottom, "data", x), Read(n.WEIGHTS, w, "data", weights, stored), Write(n.DST, into or top, "data", y)]
+    arguments: list[Argument] = [
+        Read(n.SRC, bottom, "data", x),
+        Read(n.WEIGHTS, w, "data", weights, stored),
+        Write(n.DST, into or top, "data", y),
+    ]
     if b and bias:
         arguments.append(Read(n.BIAS, b, "data", bias))
     work.forwards = [Primitive(forward, arguments)]
@@ -85,15 +101,24 @@ def convolution(
 
 
 def _forward(context: Context, step: Any, shape: Shape, bias: int | None, slope: float | None) -> Descriptor:
-    """What oneDNN chooses, which is blocked channels in training; but channels last where blocks would be padded much."""
+    """What oneDNN chooses: blocked channels in training. Channels last where blocks would be padded much."""
     layouts = context.layouts
     free = layouts.any(shape.x), layouts.any(shape.y)
     last = layouts.channels_last(shape.x).desc, layouts.channels_last(shape.y).desc
     for x, y in (last, free) if step.needed and shape.padding > MUCH else (free,):
         try:
             desc = Descriptor(
-                context, f"{shape.name}_forward", n.TRAINING if step.needed else n.INFERENCE, shape.algorithm, x,
-                layouts.any(shape.w), bias, y, *shape.window, post_ops=relu_after(slope) if slope is not None else None)
+                context,
+                f"{shape.name}_forward",
+                n.TRAINING if step.needed else n.INFERENCE,
+                shape.algorithm,
+                x,
+                layouts.any(shape.w),
+                bias,
+                y,
+                *shape.window,
+                post_ops=relu_after(slope) if slope is not None else None,
+            )
         except Refused:
             if y is free[1]:
                 raise
@@ -104,7 +129,12 @@ def _forward(context: Context, step: Any, shape: Shape, bias: int | None, slope:
 
 
 def _backward(
-    context: Context, step: Any, shape: Shape, forward: Descriptor, chosen: tuple[Layout, Layout, Layout], stored: Representation,
+    context: Context,
+    step: Any,
+    shape: Shape,
+    forward: Descriptor,
+    chosen: tuple[Layout, Layout, Layout],
+    stored: Representation,
 ) -> list[Primitive]:
     layer, layouts = step.layer, context.layouts
     bottom, top = step.bottoms[0].blob, step.tops[0].blob
@@ -116,30 +146,57 @@ def _backward(
         bias = layouts.plain(b.shape) if b else None
 
         def make_weights(x: int, w: int, y: int) -> Descriptor:
-            return Descriptor(context, f"{shape.name}_backward_weights", shape.algorithm, x, w, bias.desc if bias else None, y,
-                              *shape.window, forward.handle)
+            return Descriptor(
+                context,
+                f"{shape.name}_backward_weights",
+                shape.algorithm,
+                x,
+                w,
+                bias.desc if bias else None,
+                y,
+                *shape.window,
+                forward.handle,
+            )
 
         desc = best(make_weights, anything, (x, weights, y), (x, anything[1], y), (anything[0], weights, anything[2]))
         found.append(Primitive(desc, _gradients(context, desc, layer, bottom, top, shape, b, bias)))
     if step.propagate_down[0]:
 
         def make_data(x: int, w: int, y: int) -> Descriptor:
-            return Descriptor(context, f"{shape.name}_backward_data", shape.algorithm, x, w, y, *shape.window, forward.handle)
+            return Descriptor(
+                context, f"{shape.name}_backward_data", shape.algorithm, x, w, y, *shape.window, forward.handle
+            )
 
         desc = best(make_data, anything, (x, weights, y), (x, anything[1], y))
         used = desc.layout(n.WEIGHTS)
-        found.append(Primitive(desc, [
-            Read(n.WEIGHTS, layer.W.blob, "data", used, layouts.stored(used, shape.order)),
-            Read(n.DIFF_DST, top, "diff", desc.layout(n.DIFF_DST)), Write(n.DIFF_SRC, bottom, "diff", desc.layout(n.DIFF_SRC))]))
+        found.append(
+            Primitive(
+                desc,
+                [
+                    Read(n.WEIGHTS, layer.W.blob, "data", used, layouts.stored(used, shape.order)),
+                    Read(n.DIFF_DST, top, "diff", desc.layout(n.DIFF_DST)),
+                    Write(n.DIFF_SRC, bottom, "diff", desc.layout(n.DIFF_SRC)),
+                ],
+            )
+        )
     return found
 
 
 def _gradients(
-    context: Context, desc: Descriptor, layer: Any, bottom: Blob, top: Blob, shape: Shape, b: Blob | None, bias: Layout | None,
+    context: Context,
+    desc: Descriptor,
+    layer: Any,
+    bottom: Blob,
+    top: Blob,
+    shape: Shape,
+    b: Blob | None,
+    bias: Layout | None,
 ) -> list[Argument]:
     arguments: list[Argument] = [
-        Read(n.SRC, bottom, "data", desc.layout(n.SRC)), Read(n.DIFF_DST, top, "diff", desc.layout(n.DIFF_DST)),
-        weight_gradient(context, layer, desc.layout(n.DIFF_WEIGHTS), shape.order)]
+        Read(n.SRC, bottom, "data", desc.layout(n.SRC)),
+        Read(n.DIFF_DST, top, "diff", desc.layout(n.DIFF_DST)),
+        weight_gradient(context, layer, desc.layout(n.DIFF_WEIGHTS), shape.order),
+    ]
     if b and bias:
         arguments.append(Gradient(n.DIFF_BIAS, b, bias))
     return arguments

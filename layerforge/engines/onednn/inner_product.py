@@ -28,8 +28,16 @@ def inner_product(context: Context, steps: Sequence[Any]) -> Work:
     prop = n.TRAINING if step.needed else n.INFERENCE
 
     def make(x: int, w: int) -> Descriptor:
-        return Descriptor(context, "inner_product_forward", prop, x, w, bias.desc if bias else None, y.desc,
-                          post_ops=relu_after(slope) if slope is not None else None)
+        return Descriptor(
+            context,
+            "inner_product_forward",
+            prop,
+            x,
+            w,
+            bias.desc if bias else None,
+            y.desc,
+            post_ops=relu_after(slope) if slope is not None else None,
+        )
 
     known = context.layout_of(bottom)
     any_x, any_w = layouts.any(x_shape), layouts.any(w_shape)
@@ -59,7 +67,11 @@ def inner_product(context: Context, steps: Sequence[Any]) -> Work:
 
 
 def _backward(
-    context: Context, step: Any, forward: Descriptor, chosen: tuple[Layout, Layout, Layout], order: Layout,
+    context: Context,
+    step: Any,
+    forward: Descriptor,
+    chosen: tuple[Layout, Layout, Layout],
+    order: Layout,
 ) -> list[Primitive]:
     layer, layouts = step.layer, context.layouts
     bottom, top, w = step.bottoms[0].blob, step.tops[0].blob, layer.W.blob
@@ -76,8 +88,10 @@ def _backward(
 
         desc = best(make_weights, (layouts.any(x.shape), layouts.any(weights.shape)), (x.desc, weights.desc))
         arguments: list[Argument] = [
-            Read(n.SRC, bottom, "data", desc.layout(n.SRC)), Read(n.DIFF_DST, top, "diff", y),
-            weight_gradient(context, layer, desc.layout(n.DIFF_WEIGHTS), order)]
+            Read(n.SRC, bottom, "data", desc.layout(n.SRC)),
+            Read(n.DIFF_DST, top, "diff", y),
+            weight_gradient(context, layer, desc.layout(n.DIFF_WEIGHTS), order),
+        ]
         if b and bias:
             arguments.append(Gradient(n.DIFF_BIAS, b, bias))
         found.append(Primitive(desc, arguments))
@@ -88,7 +102,14 @@ def _backward(
 
         desc = best(make_data, (layouts.any(x.shape), layouts.any(weights.shape)), (x.desc, weights.desc))
         used = desc.layout(n.WEIGHTS)
-        found.append(Primitive(desc, [
-            Read(n.WEIGHTS, w, "data", used, layouts.stored(used, order)), Read(n.DIFF_DST, top, "diff", y),
-            Write(n.DIFF_SRC, bottom, "diff", desc.layout(n.DIFF_SRC))]))
+        found.append(
+            Primitive(
+                desc,
+                [
+                    Read(n.WEIGHTS, w, "data", used, layouts.stored(used, order)),
+                    Read(n.DIFF_DST, top, "diff", y),
+                    Write(n.DIFF_SRC, bottom, "diff", desc.layout(n.DIFF_SRC)),
+                ],
+            )
+        )
     return found

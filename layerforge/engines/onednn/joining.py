@@ -15,7 +15,9 @@ from layerforge.engines.onednn.step import Work, elements
 from layerforge.engines.onednn.weighted import relu_backward
 
 
-def total(context: Context, sources: Sequence[Blob], part: str, target: Blob, layout: Layout, factors: Sequence[float]) -> Primitive:
+def total(
+    context: Context, sources: Sequence[Blob], part: str, target: Blob, layout: Layout, factors: Sequence[float]
+) -> Primitive:
     """target = Σ factor · source, all in one layout."""
     count = len(sources)
     descs = (c_void_p * count)(*[layout.desc] * count)
@@ -74,7 +76,10 @@ def concat(context: Context, steps: Sequence[Any]) -> Work:
     most = max(given, key=lambda layout: given.count(layout) if layout.is_plain else len(given))
     wishes = [given]
     if len(top.shape) > 2:
-        wishes += [[layouts.like(most, blob.shape) for blob in bottoms], [layouts.channels_last(blob.shape) for blob in bottoms]]
+        wishes += [
+            [layouts.like(most, blob.shape) for blob in bottoms],
+            [layouts.channels_last(blob.shape) for blob in bottoms],
+        ]
     for wish in wishes:
         try:
             return _concat(context, step, bottoms, top, layer.along, wish)
@@ -83,14 +88,18 @@ def concat(context: Context, steps: Sequence[Any]) -> Work:
     return _concat(context, step, bottoms, top, layer.along, [layouts.plain(blob.shape) for blob in bottoms])
 
 
-def _concat(context: Context, step: Any, bottoms: Sequence[Blob], top: Blob, axis: int, given: Sequence[Layout]) -> Work:
+def _concat(
+    context: Context, step: Any, bottoms: Sequence[Blob], top: Blob, axis: int, given: Sequence[Layout]
+) -> Work:
     count, library, layouts = len(bottoms), context.library, context.layouts
     descs = (c_void_p * count)(*[layout.desc for layout in given])
     desc = Descriptor(context, "concat", layouts.any(top.shape), count, axis, descs).fast()
     y = desc.layout(n.DST)
     if y.channel_block != given[0].channel_block and axis == 1:
         raise Refused("another layout than the bottoms have")
-    arguments: list[Argument] = [Read(n.MULTIPLE_SRC + i, blob, "data", layout) for i, (blob, layout) in enumerate(zip(bottoms, given))]
+    arguments: list[Argument] = [
+        Read(n.MULTIPLE_SRC + i, blob, "data", layout) for i, (blob, layout) in enumerate(zip(bottoms, given))
+    ]
     work = Work()
     work.forwards = [Primitive(desc, [*arguments, Write(n.DST, top, "data", y)])]
     context.writes(top, y)

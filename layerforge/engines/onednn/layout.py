@@ -17,9 +17,15 @@ ANY = 1  # format_tag_any: oneDNN chooses
 _PLAIN = (0, 2, 3, 4, 5, 6, 7)  # format tags a, ab, abc, … by number of axes
 _NDIMS, _DIMS, _TYPE, _PADDED, _NBLOCKS, _BLOCKS, _BLOCK_AXES, _STRIDES = 256, 257, 258, 260, 263, 264, 265, 14
 _BLOCKED = {  # (axes, channels side by side) → tag
-    (3, 16): 56, (4, 16): 78, (5, 16): 121,
-    (3, 8): 69, (4, 8): 102, (5, 8): 142,
-    (3, 4): 60, (4, 4): 84, (5, 4): 128,
+    (3, 16): 56,
+    (4, 16): 78,
+    (5, 16): 121,
+    (3, 8): 69,
+    (4, 8): 102,
+    (5, 8): 142,
+    (3, 4): 60,
+    (4, 4): 84,
+    (5, 4): 128,
 }
 ALIGNMENT = 64  # bytes
 
@@ -241,4 +247,3 @@ def _name(key: tuple[Any, ...]) -> str:
     )
     outer = "".join(chr(ord("A" if axis in blocked else "a") + axis) for axis in order)
     return outer + "".join(f"{size}{chr(ord('a') + axis)}" for axis, size in inner) + ("" if dtype == F32 else ":bf16")
-

@@ -17,27 +17,56 @@ from layerforge.core.errors import DeviceError
 
 PATH_VARIABLE = "LAYERFORGE_ONEDNN"  # names a libdnnl.so of one's own
 PACKAGE = "onednn-cpu-gomp"
-STATUS = {1: "out of memory", 2: "invalid arguments", 3: "unimplemented", 4: "last implementation reached",
-          5: "runtime error", 6: "not required"}
+STATUS = {
+    1: "out of memory",
+    2: "invalid arguments",
+    3: "unimplemented",
+    4: "last implementation reached",
+    5: "runtime error",
+    6: "not required",
+}
 CPU, IN_ORDER = 1, 1
 UNIMPLEMENTED = 3
 
 _KINDS: dict[str, Any] = {
-    "p": c_void_p, "o": POINTER(c_void_p), "i": c_int, "u": c_uint, "l": c_int64, "f": c_float, "z": c_size_t,
+    "p": c_void_p,
+    "o": POINTER(c_void_p),
+    "i": c_int,
+    "u": c_uint,
+    "l": c_int64,
+    "f": c_float,
+    "z": c_size_t,
     "d": POINTER(c_int64),
 }
 # One letter an argument: p handle, o handle out, i int or enum, u flags, l 64-bit size, f float, z size_t, d dims.
 _SIGNATURES = {
-    "engine_create": "oiz", "stream_create": "opu", "stream_wait": "p",
-    "memory_desc_create_with_tag": "oidii", "memory_desc_create_with_strides": "oidid",
+    "engine_create": "oiz",
+    "stream_create": "opu",
+    "stream_wait": "p",
+    "memory_desc_create_with_tag": "oidii",
+    "memory_desc_create_with_strides": "oidid",
     "memory_desc_create_submemory": "opdd",
-    "memory_desc_clone": "op", "memory_desc_destroy": "p", "memory_desc_reshape": "opid", "memory_desc_query": "pip",
-    "memory_create": "oppp", "memory_destroy": "p", "memory_set_data_handle": "pp",
-    "primitive_attr_create": "o", "primitive_attr_destroy": "p", "primitive_attr_set_scratchpad_mode": "pi",
-    "primitive_attr_set_post_ops": "pp", "primitive_attr_set_fpmath_mode": "pi",
-    "post_ops_create": "o", "post_ops_destroy": "p", "post_ops_append_eltwise": "piff", "post_ops_append_sum": "pfii",
+    "memory_desc_clone": "op",
+    "memory_desc_destroy": "p",
+    "memory_desc_reshape": "opid",
+    "memory_desc_query": "pip",
+    "memory_create": "oppp",
+    "memory_destroy": "p",
+    "memory_set_data_handle": "pp",
+    "primitive_attr_create": "o",
+    "primitive_attr_destroy": "p",
+    "primitive_attr_set_scratchpad_mode": "pi",
+    "primitive_attr_set_post_ops": "pp",
+    "primitive_attr_set_fpmath_mode": "pi",
+    "post_ops_create": "o",
+    "post_ops_destroy": "p",
+    "post_ops_append_eltwise": "piff",
+    "post_ops_append_sum": "pfii",
     "post_ops_append_binary": "pip",
-    "primitive_desc_destroy": "p", "primitive_desc_query": "piip", "primitive_create": "op", "primitive_destroy": "p",
+    "primitive_desc_destroy": "p",
+    "primitive_desc_query": "piip",
+    "primitive_create": "op",
+    "primitive_destroy": "p",
     "primitive_execute": "ppip",
     "reorder_primitive_desc_create": "oppppp",
     "convolution_forward_primitive_desc_create": "opiippppddddp",
@@ -47,8 +76,8 @@ _SIGNATURES = {
     "deconvolution_backward_data_primitive_desc_create": "opipppddddpp",
     "deconvolution_backward_weights_primitive_desc_create": "opippppddddpp",
     "inner_product_forward_primitive_desc_create": "opippppp",
-    "inner_product_backward_data_primitive_desc_create": "oppppp" "p",
-    "inner_product_backward_weights_primitive_desc_create": "oppppp" "pp",
+    "inner_product_backward_data_primitive_desc_create": "opppppp",
+    "inner_product_backward_weights_primitive_desc_create": "oppppppp",
     "pooling_forward_primitive_desc_create": "opiippdddddp",
     "pooling_backward_primitive_desc_create": "opippdddddpp",
     "lrn_forward_primitive_desc_create": "opiipplfffp",
@@ -62,7 +91,7 @@ _SIGNATURES = {
     "sum_primitive_desc_create": "oppippp",
     "concat_primitive_desc_create": "oppiipp",
     "binary_primitive_desc_create": "opipppp",
-    "matmul_primitive_desc_create": "oppppp" "p",
+    "matmul_primitive_desc_create": "opppppp",
     "reduction_primitive_desc_create": "opippffp",
 }
 
@@ -161,9 +190,11 @@ def load() -> Library:
         except (OSError, AttributeError, OneDnnError) as error:
             tried.append(f"{path}: {error}")
     reasons = "; ".join(tried) or f"the package {PACKAGE} is not installed"
-    raise DeviceError(f"oneDNN cannot be loaded ({reasons})",
-                      hint=f"pip install {PACKAGE} (Linux on x86-64; it needs the system's libgomp), "
-                           f"or set {PATH_VARIABLE} to a libdnnl.so.3")
+    raise DeviceError(
+        f"oneDNN cannot be loaded ({reasons})",
+        hint=f"pip install {PACKAGE} (Linux on x86-64; it needs the system's libgomp), "
+        f"or set {PATH_VARIABLE} to a libdnnl.so.3",
+    )
 
 
 def _candidates() -> Iterator[str]:

@@ -87,6 +87,10 @@ def softmax(context: Context, steps: Sequence[Any]) -> Work:
         backward = Descriptor(
             context, "softmax_backward", n.SOFTMAX, x.desc, x.desc, x.desc, axis, forward.handle
         ).fast()
-        work.backwards = [Primitive(backward, [Read(n.DST, top, "data", x), Read(n.DIFF_DST, top, "diff", x),
-                                               Write(n.DIFF_SRC, bottom, "diff", x)])]
+        work.backwards = [
+            Primitive(
+                backward,
+                [Read(n.DST, top, "data", x), Read(n.DIFF_DST, top, "diff", x), Write(n.DIFF_SRC, bottom, "diff", x)],
+            )
+        ]
     return work

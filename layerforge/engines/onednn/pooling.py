@@ -27,8 +27,15 @@ def pooling(context: Context, steps: Sequence[Any]) -> Work:
         algorithm = _average(layer, behind)
     x = context.layout_of(bottom)
     window = dims(w.stride), dims(w.kernel), dims([0] * len(outs)), dims(w.pad), dims(behind)
-    forward = Descriptor(context, "pooling_forward", n.TRAINING if step.needed else n.INFERENCE, algorithm, x.desc,
-                         context.layouts.any(top.shape), *window).fast()
+    forward = Descriptor(
+        context,
+        "pooling_forward",
+        n.TRAINING if step.needed else n.INFERENCE,
+        algorithm,
+        x.desc,
+        context.layouts.any(top.shape),
+        *window,
+    ).fast()
     y = forward.layout(n.DST)
     arguments: list[Argument] = [Read(n.SRC, bottom, "data", x), Write(n.DST, top, "data", y)]
     workspace = None

@@ -20,8 +20,13 @@ def follows(steps: Sequence[Any], index: int, keep: str = "all") -> bool:
         return False
     blob = before.tops[0].blob
     chained = here.bottoms[0].blob is blob and (keep == "outputs" or here.tops[0].blob is blob)
-    return chained and here.needed == before.needed and (not here.needed or bool(here.propagate_down[0])) \
-        and not any(before.layer.definition.loss_weight) and engine_of(here) in ("DEFAULT", "ONEDNN")
+    return (
+        chained
+        and here.needed == before.needed
+        and (not here.needed or bool(here.propagate_down[0]))
+        and not any(before.layer.definition.loss_weight)
+        and engine_of(here) in ("DEFAULT", "ONEDNN")
+    )
 
 
 def engine_of(step: Any) -> str:
@@ -86,7 +91,7 @@ def make_home(blob: Blob, representation: Representation) -> None:
 
 
 def best(make: Callable[..., Descriptor], anything: Sequence[Any], *wishes: Sequence[Any]) -> Descriptor:
-    """The first wish for layouts that gets a kernel as good as the one that oneDNN picks when free, else that free choice.
+    """The first wish for layouts that gets a fast kernel, else what oneDNN picks when it is free.
 
     Raises Refused for reference code.
     """
@@ -115,5 +120,11 @@ def relu_backward(context: Context, blob: Blob, layout: Layout, slope: float) ->
     desc = Descriptor(
         context, "eltwise_backward", n.RELU_BY_DST, layout.desc, layout.desc, layout.desc, slope, 0.0, hint.handle
     )
-    return Primitive(desc, [Read(n.DST, blob, "data", layout), Read(n.DIFF_DST, blob, "diff", layout),
-                            Write(n.DIFF_SRC, blob, "diff", layout)])
+    return Primitive(
+        desc,
+        [
+            Read(n.DST, blob, "data", layout),
+            Read(n.DIFF_DST, blob, "diff", layout),
+            Write(n.DIFF_SRC, blob, "diff", layout),
+        ],
+    )

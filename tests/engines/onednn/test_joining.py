@@ -17,7 +17,8 @@ FILL = 'weight_filler { type: "gaussian" std: 0.2 } bias_filler { type: "gaussia
 
 
 def conv(name, outputs, bottom="data"):
-    return f"Convolution {name} {bottom} > {name} {{ convolution_param {{ num_output: {outputs} kernel_size: 3 pad: 1 {FILL} }} }}"
+    fields = f"num_output: {outputs} kernel_size: 3 pad: 1 {FILL}"
+    return f"Convolution {name} {bottom} > {name} {{ convolution_param {{ {fields} }} }}"
 
 
 @pytest.mark.parametrize("outputs", [(16, 32), (20, 5), (16, 20), (24, 24, 16), (3, 4)])
@@ -50,7 +51,9 @@ def test_concat_with_the_input_itself_agrees():
 @pytest.mark.parametrize("relu", [False, True])
 def test_a_sum_agrees(fields, relu):
     behind = ["ReLU r j > j"] if relu else []
-    pair = Pair(net_text(conv("a", 20), conv("b", 20), f"Eltwise j a b > j {{ eltwise_param {{ {fields} }} }}", *behind))
+    pair = Pair(
+        net_text(conv("a", 20), conv("b", 20), f"Eltwise j a b > j {{ eltwise_param {{ {fields} }} }}", *behind)
+    )
     assert pair.lowered()["j"] == "ONEDNN"
     pair.run()
     pair.run()
@@ -62,8 +65,16 @@ def test_a_sum_of_three_with_the_input_agrees():
 
 
 def test_a_residual_block_agrees_in_both_phases():
-    block = [conv("a", 20), "ReLU r a > a", conv("b", 20, "a"), conv("c", 20, "b"), "Eltwise j a c > j", "ReLU q j > j",
-             conv("d", 20, "j"), "Eltwise k j d > k"]
+    block = [
+        conv("a", 20),
+        "ReLU r a > a",
+        conv("b", 20, "a"),
+        conv("c", 20, "b"),
+        "Eltwise j a c > j",
+        "ReLU q j > j",
+        conv("d", 20, "j"),
+        "Eltwise k j d > k",
+    ]
     for phase in (Phase.TRAIN, Phase.TEST):
         pair = Pair(net_text(*block), phase)
         assert pair.lowered()["a_r_0_split"] == "ONEDNN"
