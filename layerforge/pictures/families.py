@@ -54,7 +54,7 @@ _FILES: dict[Family, str] = {
                 " elementary trigonometry rounding pointwise",
     RECURRENT: "recurrent lstm gru",
     COMBINING: "eltwise axpy correlation arithmetic reduction axis_reduction",
-    SHAPE: "shaping joining slicing repeating padding gathering ordering selection batch_blocks crop labels",
+    SHAPE: "shaping joining slicing repeating padding gathering ordering selection batch_blocks crop labels reorg",
     LOSS: "losses label_losses metrics",
     DATA: "database hdf5 images inputs memory sources windows",
     DETECTION: "prior_box detection_output multibox_loss detection_evaluate proposal boxes",
