@@ -11,6 +11,7 @@ import numpy as np
 
 from layerforge.core.random import Random
 from layerforge.core.storage import HOST
+from layerforge.engines.lowering import Engine
 from layerforge.graph.figures import Totals, layer_figures, totals
 from layerforge.net.build import build_net
 from layerforge.net.net import Net
@@ -18,14 +19,20 @@ from layerforge.netdef.filter import meets
 from layerforge.netdef.types import Field, LayerDef, NetDef, NetState, Phase
 from layerforge.zoo.catalogue import DEPLOY, TRAIN_VAL, Model
 
-SOURCES = ("Data", "ImageData", "HDF5Data", "MemoryData", "WindowData")
+SOURCES = ("Data", "ImageData", "HDF5Data", "MemoryData", "WindowData", "DummyData")
 
 
-def built(model: Model, file: str, phase: Phase | None = None, stages: Sequence[str] = ()) -> Net:
-    """A net of the model at batch 1, with an Input in place of each data layer. No memory is taken."""
+def built(
+    model: Model, file: str, phase: Phase | None = None, stages: Sequence[str] = (), *,
+    engines: Sequence[Engine] | None = (),
+) -> Net:
+    """A net of the model at batch 1, with an Input in place of each data layer. No memory is taken.
+
+    engines  none, because shapes need none; None: those that load here
+    """
     phase = model.nets[file] if phase is None else phase
     definition = fed(model.definition(file), NetState(phase, 0, tuple(stages)), model.facts["feeds"])
-    return build_net(definition, phase, stages=stages, rng=Random(1))
+    return build_net(definition, phase, stages=stages, rng=Random(1), engines=engines)
 
 
 def fed(definition: NetDef, state: NetState, feeds: Mapping[str, Any]) -> NetDef:
@@ -82,7 +89,7 @@ def _differences(file: str, have: Totals, facts: Mapping[str, Any], names: Seque
 def check_passes(model: Model) -> Iterator[str]:
     """What goes wrong in a forward and a backward pass of every net with seeded data: nothing for a good model."""
     for file in model.nets:
-        net = built(model, file)
+        net = built(model, file, engines=None)
         feed(net, model.facts["feeds"])
         loss = net.forward()
         if not math.isfinite(loss):

@@ -23,10 +23,16 @@ def solver(comment: str, **fields: Any) -> str:
     """
     net = {} if {"net", "train_net"} & set(fields) else {"net": "train_val.prototxt"}
     fields = net | fields | {"solver_mode": "CPU"}
-    made = {k: Field(tuple(map(Field, v)) if isinstance(v, (list, tuple)) else v) for k, v in fields.items()}
+    made = {name: _field(value) for name, value in fields.items()}
     head = {k: made.pop(k) for k in ("net", "train_net", "test_net") if k in made}  # numbers would put them last
     parts = (solver_text(SolverDef(each), WIDTH) for each in (head, made))
     return "".join([*(f"# {line}\n" for line in textwrap.wrap(comment, WIDTH - 2)), *parts])
+
+
+def _field(value: Any) -> Field:
+    if isinstance(value, Mapping):
+        return Field({name: _field(each) for name, each in value.items()})
+    return Field(tuple(map(_field, value)) if isinstance(value, (list, tuple)) else value)
 
 
 def nets(name: str, body: Callable[[Sketch], object], **sketch: Any) -> dict[str, str]:

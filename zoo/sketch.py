@@ -188,6 +188,16 @@ class Sketch:
         more = {} if weight is None else {"loss_weight": weight}
         return self.tops("SoftmaxWithLoss", loss, (top or loss,), scores, self.label, **more)[0]
 
+    def classify_each(self, scores: Top, ignore: int | None = None) -> Top:
+        """As `classify`, for scores (T, N, classes): an answer at each step. Labels equal to `ignore` do not count."""
+        if not self.training:
+            return self.layer("Softmax", "prob", scores, softmax_param={"axis": 2})
+        left_out = {} if ignore is None else {"ignore_label": ignore}
+        self.layer("Accuracy", "accuracy", scores, self.label, accuracy_param={"axis": 2, **left_out},
+                   include={"phase": "TEST"})
+        more = {"loss_param": left_out} if left_out else {}
+        return self.layer("SoftmaxWithLoss", "loss", scores, self.label, softmax_param={"axis": 2}, **more)
+
     def text(self, comment: str = "") -> str:
         """The prototxt."""
         message = self.spec.to_proto()

@@ -16,24 +16,13 @@ KEYS = {"name", "group", "year", "summary", "paper", "license", "weights", "inpu
 
 # Published figures, independent of what the READMEs say: parameters without BatchNorm's statistics, MACs rounded.
 PUBLISHED = {
-    "alexnet": (60_965_224, "724.4 M"),
-    "caffenet": (60_965_224, "724.4 M"),
-    "googlenet": (6_998_552, "1,582.7 M"),
-    "vgg16": (138_357_544, "15.470 G"),
-    "vgg19": (143_667_240, "19.632 G"),
-    "resnet50": (25_557_032, "3.858 G"),
-    "mobilenet_v1": (4_231_976, "568.7 M"),
-    "lenet": (431_080, "2.29 M"),
-    "cifar10_quick": (145_578, "12.35 M"),
-    "cifar10_full": (89_578, "12.30 M"),
-    "resnet18": (11_693_736, "1.827 G"),
-    "resnet101": (44_549_160, "7.570 G"),
-    "resnet152": (60_192_808, "11.282 G"),
-    "squeezenet1_0": (1_248_424, "861.3 M"),
-    "squeezenet1_1": (1_235_496, "387.7 M"),
-    "densenet121": (7_978_856, "2.834 G"),
-    "se_resnet50": (28_088_024, "3.860 G"),
-    "resnext50": (25_028_904, "4.230 G"),
+    "alexnet": (60_965_224, "724.4 M"), "caffenet": (60_965_224, "724.4 M"), "googlenet": (6_998_552, "1,582.7 M"),
+    "vgg16": (138_357_544, "15.470 G"), "vgg19": (143_667_240, "19.632 G"), "resnet50": (25_557_032, "3.858 G"),
+    "mobilenet_v1": (4_231_976, "568.7 M"), "lenet": (431_080, "2.29 M"), "cifar10_quick": (145_578, "12.35 M"),
+    "cifar10_full": (89_578, "12.30 M"), "resnet18": (11_693_736, "1.827 G"), "resnet101": (44_549_160, "7.570 G"),
+    "resnet152": (60_192_808, "11.282 G"), "squeezenet1_0": (1_248_424, "861.3 M"),
+    "squeezenet1_1": (1_235_496, "387.7 M"), "densenet121": (7_978_856, "2.834 G"),
+    "se_resnet50": (28_088_024, "3.860 G"), "resnext50": (25_028_904, "4.230 G"),
     "mobilenet_v2": (3_505_960, "429.1 M"),
 }
 

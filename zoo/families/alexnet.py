@@ -5,6 +5,7 @@ They differ in the order of pooling and normalization, and in what half of the o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from layerforge.zoo.recipe import imagenet_solver, nets
@@ -29,14 +30,17 @@ def texts(name: str, prefix: str, pool_first: bool, offset: float) -> dict[str, 
     return made | {"solver.prototxt": schedule}
 
 
-def body(n: Sketch, pool_first: bool, offset: float) -> None:
+def body(
+    n: Sketch, pool_first: bool, offset: float, normalize: bool = True,
+    pictures: Callable[[Sketch], Top] = lambda n: n.imagenet(227, 256),
+) -> None:
     """From pictures of 227 × 227 to the classes."""
-    x = n.imagenet(227, 256)
+    x = pictures(n)
     for i, (outputs, kernel, stride, pad, group, high) in CONVS.items():
         x = n.conv(f"conv{i}", x, outputs, kernel, stride, pad, group, offset=offset if high else 0)
         x = n.relu(f"relu{i}", x)
         if i in ("1", "2"):
-            x = shrink(n, i, x, pool_first)
+            x = shrink(n, i, x, pool_first) if normalize else n.pool(f"pool{i}", x, "MAX", 3, 2)
     x = n.pool("pool5", x, "MAX", 3, 2)
     for i in ("6", "7"):
         x = n.inner(f"fc{i}", x, 4096, filler={"type": "gaussian", "std": 0.005}, offset=offset)

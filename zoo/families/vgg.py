@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from layerforge.zoo.recipe import imagenet_solver, nets
-from layerforge.zoo.sketch import Sketch
+from layerforge.zoo.sketch import Sketch, Top
 
 WIDTHS = (64, 128, 256, 512, 512)
 
@@ -21,11 +21,19 @@ def texts(name: str, prefix: str, depths: tuple[int, ...]) -> dict[str, str]:
 
 def body(n: Sketch, depths: tuple[int, ...]) -> None:
     """From pictures of 224 × 224 to the classes."""
-    x = n.imagenet(224, 32, mean=(103.939, 116.779, 123.68))
-    for stage, (width, depth) in enumerate(zip(WIDTHS, depths), start=1):
-        for i in range(1, depth + 1):
-            x = n.relu(f"relu{stage}_{i}", n.conv(f"conv{stage}_{i}", x, width, 3, pad=1))
-        x = n.pool(f"pool{stage}", x, "MAX", 2, 2)
+    x, _ = convolutions(n, n.imagenet(224, 32, mean=(103.939, 116.779, 123.68)), depths)
     for i in ("6", "7"):
         x = n.dropout(f"drop{i}", n.relu(f"relu{i}", n.inner(f"fc{i}", x, 4096)))
     n.classify(n.inner("fc8", x, 1000), top5="accuracy_top5")
+
+
+def convolutions(n: Sketch, x: Top, depths: tuple[int, ...], first_pad: int = 1) -> tuple[Top, list[Top]]:
+    """The five stages; returns the last pooling and all of them. first_pad: the padding of conv1_1."""
+    poolings = []
+    for stage, (width, depth) in enumerate(zip(WIDTHS, depths), start=1):
+        for i in range(1, depth + 1):
+            pad = first_pad if stage == i == 1 else 1
+            x = n.relu(f"relu{stage}_{i}", n.conv(f"conv{stage}_{i}", x, width, 3, pad=pad))
+        x = n.pool(f"pool{stage}", x, "MAX", 2, 2)
+        poolings.append(x)
+    return x, poolings
