@@ -62,6 +62,11 @@ def test_a_command_may_be_written_with_a_dash(capsys):
     assert main(["device-query", "--help"]) == 0
 
 
+def test_plugins_are_reserved_and_say_so(capsys):
+    assert main(["--plugins", "mine", "device_query"]) == 2
+    assert "--plugins is reserved" in capsys.readouterr().err
+
+
 def test_a_flag_of_another_command_is_wrong_usage(capsys):
     assert main(["layers", "--threads", "1"]) == 2
     assert "layers has no flag --threads" in capsys.readouterr().err
