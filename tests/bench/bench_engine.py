@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-from nets import NETS
+from nets import NETS  # noqa: E402
 
 SYSTEMS = ("layerforge", "eager", "channels_last")
 

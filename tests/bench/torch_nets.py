@@ -64,7 +64,7 @@ class Walk(nn.Module):
             if kind == "ReLU":
                 y = F.relu(x, inplace=True)
             elif kind == "Dropout":
-                y = F.dropout(x, 0.5, self.training, inplace=True)
+                y = F.dropout(x, 0.5, self.training)
             elif kind == "Concat":
                 y = torch.cat([values[b] for b in bottoms], 1)
             elif kind == "Eltwise":
