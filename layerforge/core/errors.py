@@ -49,6 +49,10 @@ class DeviceError(LayerForgeError):
     """A device, driver or library is missing, or out of memory."""
 
 
+class NotRecordable(DeviceError):
+    """Something cannot be part of a recorded iteration: the host would look at a value, or memory would be taken."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to a mistyped one, or None if nothing is close."""
     candidates = list(known)

@@ -8,7 +8,7 @@ Conversion happens here and nowhere else. Nothing is allocated before the first 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -147,6 +147,22 @@ class Storage:
             return
         self._newest(representation, theirs)
         other._newest(representation, mine)
+
+    def held(self, representation: Representation) -> Array | None:
+        """The memory of this representation, whatever value is in it; None if there is none."""
+        held = self._copies.get(representation)
+        return None if held is None else held[0]
+
+    def fresh(self) -> tuple[Representation, ...]:
+        """The representations whose copies hold the value."""
+        return () if self.cleared else tuple(r for r, (_, version) in self._copies.items() if version == self.version)
+
+    def renew(self, representations: Sequence[Representation]) -> None:
+        """Says that these copies were all written with one value, by work that was not seen: a recorded iteration."""
+        for representation in representations:
+            self._newest(representation, self._copies[representation][0])
+        for representation in representations[:-1]:
+            self._copies[representation] = (self._copies[representation][0], self.version)
 
     def clear(self) -> None:
         """Sets the value to zero. Memory is touched only if it is read before it is overwritten."""

@@ -29,6 +29,7 @@ class Net:
 
     blobs       name → Blob, in order of making
     params      layer name → its parameter blobs (layers that have some; of repeated names the last)
+    all_blobs   also those without a name of their own: every layer's parameters
     learnable   every parameter once, with its multipliers
     inputs, outputs   blob names: tops of Input layers; blobs nobody reads
     hooks       "before_forward", "after_forward", "before_backward", "after_backward" → functions of the layer number
@@ -57,7 +58,7 @@ class Net:
         self.workspace = shaped.workspace
         self.hooks: dict[str, list[Hook]] = {when: [] for when in WHEN}
         self.step_hooks: dict[str, list[Hook]] = {when: [] for when in WHEN}
-        self._all_blobs = [*self.blob_list, *(view.blob for layer in self.layers for view in layer.blobs)]
+        self.all_blobs = [*self.blob_list, *(view.blob for layer in self.layers for view in layer.blobs)]
         self._foreign = {i for i, layer in enumerate(self.layers) if layer.runs_user_code}
         self._steps: list[Step] = list(plan.steps)
         self._losses = [
@@ -170,7 +171,7 @@ class Net:
             storage.array(HOST)
 
     def _lent(self) -> list[Storage]:
-        both = (storage for blob in self._all_blobs for storage in (blob.data, blob.diff))
+        both = (storage for blob in self.all_blobs for storage in (blob.data, blob.diff))
         return [storage for storage in both if storage.lent and storage.is_lent()]
 
     def clear_gradients(self) -> None:

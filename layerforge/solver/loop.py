@@ -17,6 +17,7 @@ from layerforge.core.random import Random
 from layerforge.core.storage import HOST
 from layerforge.net.build import build_net
 from layerforge.net.net import Net
+from layerforge.net.passes import Passes
 from layerforge.netdef.types import SolverDef
 from layerforge.schema.write import solver_text
 from layerforge.solver import snapshot as snapshots
@@ -76,6 +77,7 @@ class Solver:
         files = weights_files(params.weights if weights is None else weights, self.file, params.where("weights"))
         take_weights(files, (self.net, *self.test_nets), self.observer.on_message)
         self.updater = Updater(self.net, params)
+        self.passes, self.test_passes = Passes(self.net), [Passes(net) for net in self.test_nets]
         self.iter, self.stopped = 0, False
         self.losses: deque[float] = deque(maxlen=params.average_loss)
         self.callbacks: list[tuple[Callable[[], None], Callable[[], None]]] = []
@@ -161,7 +163,8 @@ class Solver:
             if self._answer() is Request.STOP:
                 self.observer.on_message("Test interrupted.", "solver.cpp:401")
                 return None
-            loss += forward_with_info(net, self.observer.on_message) if self.params.debug_info else net.forward()
+            say = self.observer.on_message
+            loss += forward_with_info(net, say) if self.params.debug_info else self.test_passes[index].forward()
             for name in sums:
                 sums[name] = sums[name] + net.blobs[name].data.array(HOST)
         means = tuple(outputs({name: total / batches for name, total in sums.items()}, net.loss_weights))
@@ -224,11 +227,11 @@ class Solver:
         """Gradients of iter_size batches, added up; the mean loss."""
         loss, say = 0.0, self.observer.on_message
         for _ in range(self.params.iter_size):
-            loss += forward_with_info(self.net, say) if debug else self.net.forward()
             if debug:
+                loss += forward_with_info(self.net, say)
                 backward_with_info(self.net, say)
             else:
-                self.net.backward()
+                loss += self.passes.forward_backward()
         return loss / self.params.iter_size
 
     def _report(self, loss: float, display: bool) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST, Representation, Storage
 from layerforge.net.net import Net
+from layerforge.net.recorded import Recorded
 from layerforge.solver.params import SolverParams
 from layerforge.solver.policies import learning_rate, make_policy, momentum, weight_decay
 from layerforge.solver.rules import Step, make_rule
@@ -21,6 +22,7 @@ class Updater:
     """Moves the parameters of one net.
 
     history   Caffe's order: the first history of every parameter, then the second of every parameter
+    moving    the rule on every parameter, recorded where the backend can
     """
 
     def __init__(self, net: Net, params: SolverParams) -> None:
@@ -29,6 +31,9 @@ class Updater:
         self.history = [
             Storage(each.blob.count, each.blob.dtype) for _ in range(self.rule.histories) for each in net.learnable
         ]
+        self._moves: dict[int, Step] = {}  # learnable number → what it gets in this iteration
+        recorder = getattr(net.backend, "recorder", None)
+        self.moving = Recorded(recorder, self._move, self._storages, what="the update", renumbers=True)
 
     def rate(self, iteration: int) -> float:
         """The learning rate of this iteration; asking changes nothing."""
@@ -46,15 +51,24 @@ class Updater:
             say(f"Iteration {iteration}, lr = {rate:g}", "sgd_solver.cpp:112")
         decay, regular = weight_decay(params, iteration), params.regularization_type
         part = momentum(params, iteration, rate)
+        self._moves.clear()
         with self.net.taking_lent():
             scale = self._clipping(say) / params.iter_size
             for i, each in enumerate(self.net.learnable):
                 if not each.lr_mult:
                     continue
                 local = decay * each.decay_mult
-                step = Step(rate * each.lr_mult, iteration, part, scale,
-                            l2=local if regular == "L2" else 0.0, l1=local if regular == "L1" else 0.0)
-                self._update(i, step)
+                self._moves[i] = Step(rate * each.lr_mult, iteration, part, scale,
+                                      l2=local if regular == "L2" else 0.0, l1=local if regular == "L1" else 0.0)
+            self.moving()
+
+    def _move(self) -> None:
+        for i, step in self._moves.items():
+            self._update(i, step)
+
+    def _storages(self) -> list[Storage]:
+        """All that an update reads and writes."""
+        return [*(s for each in self.net.learnable for s in (each.blob.data, each.blob.diff)), *self.history]
 
     def _update(self, i: int, step: Step) -> None:
         blob = self.net.learnable[i].blob

@@ -15,6 +15,7 @@ from layerforge.backends.cupy.lrn import CupyLrnOps
 from layerforge.backends.cupy.pooling import CupyPoolingOps
 from layerforge.backends.cupy.position_sensitive import CupyPositionSensitiveOps
 from layerforge.backends.cupy.random import CupyRandomOps
+from layerforge.backends.cupy.recorder import Recorder
 from layerforge.backends.cupy.reduction import CupyReductionOps
 from layerforge.backends.cupy.regions import CupyRegionOps
 from layerforge.backends.cupy.scatter import CupyScatterOps
@@ -68,6 +69,7 @@ class CupyBackend:
         self.stream = self.xp.cuda.Stream(non_blocking=True)  # a captured iteration needs a stream of its own
         self.representation = DeviceMemory(self.xp, device, self.stream)
         self.ops = CupyOps(self.xp, Kernels(self.xp, device, self.stream))
+        self.recorder = Recorder(self.xp, self.stream, self.ops.kernels, self.representation)
         self.use()
 
     def use(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from layerforge.core.errors import DeviceError
+from layerforge.core.errors import DeviceError, NotRecordable
 
 INSTALL = "pip install 'layerforge[gpu]'"
 
@@ -86,20 +86,28 @@ class DeviceMemory:
     def __init__(self, cupy: Any, device: int, stream: Any) -> None:
         self.name = f"cuda:{device}"
         self.plain = True
+        self.recording = False  # what the stream is given is recorded: memory and copies are refused
         self._cupy, self._device, self._stream = cupy, device, stream
 
     def zeros(self, count: int, dtype: np.dtype[Any]) -> Any:
+        self._refuse("memory has to be taken")
         with self._cupy.cuda.Device(self._device), self._stream:
             return self._within_memory(count, dtype)
 
     def to_host(self, source: Any, target: np.ndarray) -> None:
+        self._refuse("a value has to be copied to the host")
         with self._cupy.cuda.Device(self._device):
             source.get(stream=self._stream, out=target)
 
     def from_host(self, source: np.ndarray, target: Any) -> None:
+        self._refuse("a value has to be copied from the host")
         with self._cupy.cuda.Device(self._device):
             target.set(np.ascontiguousarray(source, target.dtype), stream=self._stream)
             self._stream.synchronize()  # the host may change `source` next
+
+    def _refuse(self, what: str) -> None:
+        if self.recording:
+            raise NotRecordable(f"{what} in the middle of the iteration")
 
     def _within_memory(self, count: int, dtype: np.dtype[Any]) -> Any:
         try:

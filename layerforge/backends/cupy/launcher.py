@@ -13,14 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from layerforge.core.errors import DeviceError
+from layerforge.core.errors import NotRecordable
 
 ROWS, WIDTH = 4096, 8  # launches with changing numbers of one iteration, and numbers of one launch
 ROOM = 1 << 16  # doubles
-
-
-class NotRecordable(DeviceError):
-    """Something that cannot be part of a recorded iteration, because the host would have to look at a value."""
 
 
 class Numbers:
@@ -31,7 +27,8 @@ class Numbers:
 
     def __init__(self, host: np.ndarray, device: Any) -> None:
         self.host, self.device = host, device
-        self._kinds: list[tuple[Any, Any]] = []  # (dtype, key) of every row
+        self._kinds: list[Any] = []  # the type of every row
+        self._draws: list[tuple[int, Any, int]] = []  # row, key of its random stream, draw number when recorded
         self._at: int | None = None  # the row to be written anew, None while rows are added
 
     def __len__(self) -> int:
@@ -40,21 +37,26 @@ class Numbers:
     def row(self, dtype: Any, values: Sequence[float], key: Any = None) -> Any:
         """Writes the next row and returns it as the kernel sees it.
 
+        key  of the random stream, where the row is the number of a draw
         Raises NotRecordable when there are more rows than the table has, or others than were recorded.
         """
+        index = self._next(dtype)
+        self.host[index, : len(values)].view(dtype)[...] = values
+        if key is not None and self._at is None:
+            self._draws.append((index, key, int(values[0])))
+        return self.device[index]
+
+    def _next(self, dtype: Any) -> int:
         if self._at is None:
             if len(self._kinds) == len(self.host):
                 raise NotRecordable(f"an iteration has more than {len(self.host)} kernels with changing numbers")
-            self._kinds.append((dtype, key))
-            index = len(self._kinds) - 1
-        else:
-            index, self._at = self._at, self._at + 1
-            while index < len(self._kinds) and self._kinds[index][0] is not dtype:  # rows of another part
-                index, self._at = index + 1, self._at + 1
-            if index >= len(self._kinds):
-                raise NotRecordable("the iteration has launches that were not recorded")
-        self.host[index, : len(values)].view(dtype)[...] = values
-        return self.device[index]
+            self._kinds.append(dtype)
+            return len(self._kinds) - 1
+        index = self._at
+        if index >= len(self._kinds) or self._kinds[index] is not dtype:
+            raise NotRecordable("the iteration has launches that were not recorded")
+        self._at += 1
+        return index
 
     @contextlib.contextmanager
     def rewriting(self) -> Iterator[None]:
@@ -65,11 +67,15 @@ class Numbers:
         finally:
             self._at = None
 
-    def advance(self, draws: Mapping[Any, int]) -> None:
-        """Moves the number of every random draw on by what an iteration takes from its stream: key → draws."""
-        for index, (dtype, key) in enumerate(self._kinds):
-            if key is not None:
-                self.host[index, :1].view(dtype)[...] += dtype(draws[key])
+    @property
+    def keys(self) -> set[Any]:
+        """The random streams that are drawn from."""
+        return {key for _, key, _ in self._draws}
+
+    def redraw(self, later: Mapping[Any, int]) -> None:
+        """Moves every draw on from its recorded number by what its stream has moved since: key → draws."""
+        for index, key, draw in self._draws:
+            self.host[index, :1].view(np.uint64)[...] = draw + later.get(key, 0)
 
 
 class Launcher:
@@ -90,6 +96,7 @@ class Launcher:
     def room(self, count: int) -> Any:
         """At least `count` doubles, which may hold anything; the next call gives the same ones."""
         if not self._rooms or self._rooms[-1].size < count:
+            self.must_not_record("room for partial sums has to be taken first")
             self._rooms.append(self.xp.empty(max(count, ROOM), np.float64))
         return self._rooms[-1]
 

@@ -1,0 +1,123 @@
+"""The passes of a net, as recordings where the backend can record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from layerforge.core.storage import HOST, Storage
+from layerforge.graph.step import Step
+from layerforge.net.net import Net
+from layerforge.net.recorded import Recorded
+
+HOST_WORK = "works on the host"
+CHANGING = "has shapes that are known only while it runs"
+
+
+def uncaptured(step: Step) -> str:
+    """Why a step cannot be part of a recording, "" if it can."""
+    layer: Any = getattr(step, "layer", None)
+    if layer is None:
+        return str(getattr(step, "uncaptured_reason", ""))
+    if not layer.captured:
+        return str(layer.uncaptured_reason)
+    if layer.arrays == "host":
+        return HOST_WORK
+    return CHANGING if layer.dynamic else ""
+
+
+def recorded_from(net: Net) -> tuple[int, str]:
+    """The first step that is recorded, and why nothing is ("" if it is).
+
+    What comes before the last layer on the host runs step by step: data layers and what they feed. Nothing that learns
+    or has a gradient may be among it.
+    """
+    reasons = {i: why for i, step in enumerate(net.steps) if (why := uncaptured(step))}
+    if not reasons:
+        return 0, ""
+    last = max(reasons)
+    for step in net.steps[: last + 1]:
+        for index in step.layers:
+            if net.gradients.layers[index] or net.layers[index].blobs:
+                return 0, f"{net.layers[net.steps[last].layers[0]].definition} {reasons[last]}"
+    return last + 1, "" if last + 1 < len(net.steps) else "all layers work on the host"
+
+
+class Passes:
+    """`forward` and `forward_backward` of a net: what the net's own methods do, and the loss they give.
+
+    Where a layer on the host is in the way, or hooks are set, the net runs step by step; `reasons` says so.
+    """
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+        self.first, refusal = recorded_from(net)
+        recorder = getattr(net.backend, "recorder", None)
+        if recorder is None:
+            refusal = f"the backend {net.backend.name} records nothing"
+        name = f" of {net.name!r}" if net.name else ""
+        self._forward, self._both = (
+            Recorded(recorder, run, self._storages, net.rng, what=f"the {kind} pass{name}", reason=refusal)
+            for run, kind in ((self._up, "forward"), (self._up_and_down, "training"))
+        )
+        self._losses = [
+            [(net.blobs[net.graph.blobs[top]], weight) for top, weight in zip(node.tops, weights) if weight]
+            for node, weights in zip(net.graph.nodes, net.gradients.loss_weights)
+        ]
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why passes are not recorded; empty while they are, or may yet be."""
+        return list(dict.fromkeys(each.reason for each in (self._both, self._forward) if each.reason))
+
+    @property
+    def launches(self) -> int:
+        """How often a recording ran."""
+        return self._both.launches + self._forward.launches
+
+    def forward(self) -> float:
+        """Runs every layer; returns the loss."""
+        return self.net.forward() if self._stepwise(self._forward) else self._run(self._forward)
+
+    def forward_backward(self) -> float:
+        """Runs every layer, then backward those that have a gradient to compute; returns the loss."""
+        if self._stepwise(self._both):
+            loss = self.net.forward()
+            self.net.backward()
+            return loss
+        return self._run(self._both)
+
+    def _stepwise(self, recorded: Recorded) -> bool:
+        hooks = (*self.net.hooks.values(), *self.net.step_hooks.values())
+        return bool(recorded.reason) or any(hooks)
+
+    @np.errstate(all="ignore")
+    def _run(self, recorded: Recorded) -> float:
+        net = self.net
+        begin = net.steps[self.first].layers[0]
+        loss = net.forward_from_to(0, begin - 1) if self.first else 0.0
+        with net.taking_lent():
+            recorded()
+            for pairs in self._losses[begin:]:
+                for blob, weight in pairs:
+                    loss += weight * float(blob.data.array(HOST).sum())
+        return loss
+
+    def _up(self) -> None:
+        for step in self.net.steps[self.first :]:
+            step.in_parts = False
+            step.forward()
+
+    def _up_and_down(self) -> None:
+        self._up()
+        for step in reversed(self.net.steps[self.first :]):
+            if any(self.net.gradients.layers[index] for index in step.layers):
+                step.backward()
+
+    def _storages(self) -> list[Storage]:
+        """All that the net's layers read and write."""
+        found: dict[int, Storage] = {}
+        for blob in self.net.all_blobs:
+            found[id(blob.data)], found[id(blob.diff)] = blob.data, blob.diff
+        return list(found.values())

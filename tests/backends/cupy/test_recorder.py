@@ -1,0 +1,150 @@
+"""Recording a stream, with a CuPy that only counts; and the table of changing numbers."""
+
+import types
+
+import numpy as np
+import pytest
+
+from layerforge.backends.cupy.device import DeviceMemory
+from layerforge.backends.cupy.launcher import ROWS, WIDTH, Launcher, Numbers
+from layerforge.backends.cupy.recorder import Recorder
+from layerforge.core.errors import NotRecordable
+
+
+class Fault(RuntimeError):
+    pass
+
+
+class Array(np.ndarray):
+    def set(self, values, stream):
+        stream.log.append(("set", len(values)))
+        self[...] = values
+
+
+class Stream:
+    def __init__(self):
+        self.log, self.fails = [], False
+
+    def begin_capture(self):
+        self.log.append("begin")
+
+    def end_capture(self):
+        self.log.append("end")
+        if self.fails:
+            raise Fault("operation failed due to a previous error during capture\nmore")
+        return types.SimpleNamespace(launch=lambda stream: self.log.append("launch"))
+
+    def record(self):
+        return types.SimpleNamespace(synchronize=lambda: self.log.append("wait"))
+
+
+class PlainRecorder(Recorder):
+    def _table(self):
+        return Numbers(np.zeros((ROWS, WIDTH)), np.zeros((ROWS, WIDTH)).view(Array))
+
+
+@pytest.fixture
+def parts():
+    stream, kernels = Stream(), Launcher(np)
+    runtime = types.SimpleNamespace(CUDARuntimeError=Fault)
+    cupy = types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=runtime))
+    memory = DeviceMemory(cupy, 0, stream)
+    return PlainRecorder(cupy, stream, kernels, memory), stream, kernels, memory
+
+
+def test_recording_is_launched_with_its_numbers(parts):
+    recorder, stream, kernels, _ = parts
+    with recorder.recording() as taken:
+        row, values = kernels.changing(np.float64, (0.5, 0.25))
+    assert values == (0.5, 0.25) and kernels.numbers is None
+    taken.launch()
+    assert stream.log == ["begin", "end", ("set", 1), "launch"]
+    assert row[:2].tolist() == [0.5, 0.25]
+    with recorder.renumbering(taken):
+        assert kernels.muted
+        kernels.changing(np.float64, (2.0, 3.0))
+    taken.launch()
+    assert stream.log[4:] == ["wait", ("set", 1), "launch"]
+    assert row[:2].tolist() == [2.0, 3.0] and not kernels.muted
+
+
+def test_recording_without_numbers_sends_none(parts):
+    recorder, stream, _, _ = parts
+    with recorder.recording() as taken:
+        pass
+    taken.launch()
+    assert stream.log == ["begin", "end", "launch"]
+
+
+def test_numbers_are_given_as_they_are_outside_of_recordings():
+    row, values = Launcher(np).changing(np.uint64, (7,))
+    assert row is None and values == (np.uint64(7),)
+
+
+def test_memory_and_copies_are_refused_while_recording(parts):
+    recorder, _, kernels, memory = parts
+    for work in (
+        lambda: memory.zeros(3, np.dtype(np.float32)),
+        lambda: memory.to_host(None, None),
+        lambda: memory.from_host(None, None),
+        lambda: kernels.room(5),
+        lambda: kernels.table(np.arange(3), np.int32),
+    ):
+        with pytest.raises(NotRecordable), recorder.recording():
+            work()
+        assert kernels.numbers is None and not memory.recording
+
+
+def test_refusal_of_cuda_is_said_in_one_line(parts):
+    recorder, stream, _, _ = parts
+    stream.fails = True
+    with pytest.raises(NotRecordable, match="^CUDA refuses: operation failed due to a previous error during capture$"):
+        with recorder.recording():
+            pass
+
+
+def test_other_errors_end_the_recording_and_come_through(parts):
+    recorder, stream, kernels, memory = parts
+    stream.fails = True
+    with pytest.raises(ZeroDivisionError), recorder.recording():
+        raise ZeroDivisionError
+    assert stream.log == ["begin", "end"] and kernels.numbers is None and not memory.recording
+
+
+def test_equal_tables_are_moved_once():
+    launcher = Launcher(np)
+    assert launcher.table(np.arange(3), np.int32) is launcher.table([0, 1, 2], np.int32)
+    assert launcher.table(np.arange(3), np.float32).dtype == np.float32
+
+
+def test_room_grows_and_old_room_is_kept():
+    launcher = Launcher(np)
+    first = launcher.room(10)
+    assert launcher.room(first.size) is first
+    assert launcher.room(first.size + 1) is not first and launcher._rooms[0] is first
+
+
+def test_draws_move_on_with_their_stream():
+    numbers = Numbers(np.zeros((ROWS, WIDTH)), np.zeros((ROWS, WIDTH)))
+    for draw, key in ((5, "a"), (6, "a"), (2, "b")):
+        numbers.row(np.uint64, (draw,), key)
+    numbers.redraw({"a": 10})
+    assert numbers.host[:3, 0].view(np.uint64).tolist() == [15, 16, 2] and numbers.keys == {"a", "b"}
+
+
+def test_other_launches_than_recorded_are_refused():
+    numbers = Numbers(np.zeros((2, WIDTH)), np.zeros((2, WIDTH)))
+    numbers.row(np.float64, (1,))
+    with numbers.rewriting():
+        with pytest.raises(NotRecordable, match="not recorded"):
+            numbers.row(np.uint64, (1,))
+        numbers.row(np.float64, (1,))
+        with pytest.raises(NotRecordable, match="not recorded"):
+            numbers.row(np.float64, (1,))
+
+
+def test_full_table_is_said():
+    numbers = Numbers(np.zeros((1, WIDTH)), np.zeros((1, WIDTH)))
+    numbers.row(np.float64, (1,))
+    with pytest.raises(NotRecordable, match="more than 1 kernels"):
+        numbers.row(np.float64, (1,))
