@@ -34,10 +34,12 @@ def _mnist(args: SimpleNamespace, source: str) -> Made:
 
 
 def _digits(args: SimpleNamespace, source: str) -> Made:
-    from layerforge.data.datasets import write_digits
+    from layerforge.data.datasets import write_digit_pictures, write_digits
 
     if source:
         raise UsageError("--from is not for digits, which ship with the project")
+    if args.pictures:
+        return write_digit_pictures(digits_table(), args.pictures)
     return write_digits(digits_table(), args.out)
 
 
@@ -77,6 +79,7 @@ command = Command(
     (Flag("from", str, "", "where the data is: folder of MNIST's four IDX files (without it they are downloaded), of "
                            "CIFAR-10's binary files or their .tar.gz, of class/picture", "PATH"),
      Flag("out", str, ".", "the folder to write into", "DIR"),
+     Flag("pictures", str, "", "of the digits: writes JPEG files and their lists into this new folder instead", "DIR"),
      Flag("test_every", int, 5, "of a folder: every n-th picture of a class is for the test; 0: none", "N", least=0),
      GRAY, WIDTH, HEIGHT, ENCODED),
     arguments=("NAME",),

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from layerforge.core.errors import DataError
-from layerforge.core.files import replacing
+from layerforge.core.files import new_folder, replacing
 from layerforge.core.random import Random
 from layerforge.data.convert import Conversion, file_records, folder_list
 from layerforge.data.datum import make_datum
+from layerforge.data.images import opencv, resize
 from layerforge.data.writer import write_lmdb
 
 MNIST_MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
@@ -146,13 +147,7 @@ def write_digits(table: str, out: str = ".") -> list[tuple[str, int]]:
     table  digits.csv.gz: 64 pixels 0–16, kept as they are, and the label, one picture a line. Every fifth, with
            index % 5 == 4, is a test picture.
     """
-    try:
-        with gzip.open(table, "rt", encoding="ascii") as file:
-            rows = np.loadtxt(file, delimiter=",", dtype=np.uint8, ndmin=2)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"{table} cannot be read: {error}") from None
-    if rows.shape[1] != 65:
-        raise DataError(f"{table} has {rows.shape[1]} numbers a line, 64 pixels and a label are needed")
+    rows = _digit_rows(table)
     pictures, labels = rows[:, :64].reshape(-1, 1, 8, 8), rows[:, 64]
     is_test = np.arange(len(rows)) % 5 == 4
     made = []
@@ -160,6 +155,42 @@ def write_digits(table: str, out: str = ".") -> list[tuple[str, int]]:
         path = os.path.join(out, f"digits_{part}_lmdb")
         made.append((path, write_lmdb(path, picture_records(pictures[chosen], labels[chosen].tolist()))))
     return made
+
+
+def write_digit_pictures(table: str, out: str) -> list[tuple[str, int]]:
+    """Writes the digits as JPEG files of 32 × 32 pixels, class/number.jpg, with lists train.txt and test.txt and the
+    names of the classes in classes.txt, into the new folder `out`; returns (path, pictures) of each list.
+    """
+    rows, made = _digit_rows(table), []
+    with new_folder(out) as folder:
+        lists: dict[str, list[str]] = {"train": [], "test": []}
+        for digit in range(10):
+            os.mkdir(os.path.join(folder, str(digit)))
+        for i, row in enumerate(rows):
+            picture = resize((row[:64].reshape(8, 8, 1) * 15).astype(np.uint8), 32, 32)
+            name = f"{row[64]}/{i:04}.jpg"
+            opencv().imwrite(os.path.join(folder, name), picture)
+            lists["test" if i % 5 == 4 else "train"].append(f"{name} {row[64]}\n")
+        for part, lines in (*lists.items(), ("classes", [f"{digit}\n" for digit in range(10)])):
+            with open(os.path.join(folder, f"{part}.txt"), "w", encoding="ascii") as file:
+                file.writelines(lines)
+        made = [(os.path.join(out, f"{part}.txt"), len(lines)) for part, lines in lists.items()]
+    return made
+
+
+def _digit_rows(table: str) -> np.ndarray:
+    """(n, 65): pixels and label.
+
+    Raises DataError when the table cannot be read.
+    """
+    try:
+        with gzip.open(table, "rt", encoding="ascii") as file:
+            rows = np.loadtxt(file, delimiter=",", dtype=np.uint8, ndmin=2)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise DataError(f"{table} cannot be read: {error}") from None
+    if rows.shape[1] != 65:
+        raise DataError(f"{table} has {rows.shape[1]} numbers a line, 64 pixels and a label are needed")
+    return rows
 
 
 CIFAR10_TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
