@@ -22,7 +22,7 @@ COMMANDS = (
     "extract_features", "classify", "detect",
     "draw", "plot", "inspect", "diff",
     "upgrade_net", "upgrade_solver", "parse_log",
-    "demo",
+    "zoo", "demo",
 )
 """Each is a file of this folder that holds a `command`."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +66,8 @@ def _place(model: Model) -> tuple[Any, ...]:
     facts = model.facts
     if facts.get("group") not in GROUPS or "year" not in facts:
         raise DataError(f"{model.folder / 'README.md'}: group must be one of {', '.join(GROUPS)}, and year be given")
-    head = model.name.rstrip("0123456789")
-    return GROUPS.index(facts["group"]), facts["year"], head, int(model.name[len(head):] or 0)
+    parts = [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", model.name)]
+    return GROUPS.index(facts["group"]), facts["year"], parts
 
 
 def model(name: str) -> Model:
