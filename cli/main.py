@@ -35,7 +35,7 @@ ALIASES = {
 GENERAL = (
     Flag("help", bool, False, "this text"),
     Flag("version", bool, False, "the version"),
-    Flag("plugins", str, "", "reserved for modules with layers of your own", "MODULES"),
+    Flag("plugins", str, "", "files (.py) or modules with layers of your own, separated by commas", "MODULES"),
 )
 LOGGING = tuple(Flag(name, kind, None) for name, kind in (
     ("logtostderr", bool), ("alsologtostderr", bool), ("colorlogtostderr", bool), ("stderrthreshold", str),
@@ -71,6 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if wants_help:
             print(usage(commands[name]))
             return 0
+        if given.get("plugins"):
+            from layerforge.solver.plugins import load_plugins
+
+            load_plugins([part.strip() for part in given["plugins"].split(",") if part.strip()])
         return commands[name].run(arguments(commands[name], given, others[1:]))
     except UsageError as error:
         print(f"layerforge: {error}\n  layerforge {name + ' ' if name else ''}--help tells more", file=sys.stderr)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from layerforge.core.errors import PrototxtError, did_you_mean
+from layerforge.core.errors import NetError, PrototxtError, did_you_mean
 from layerforge.netdef.params import Params, field
 from layerforge.netdef.types import Where
 
@@ -81,6 +81,18 @@ def bilinear(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) ->
     c = (2 * f - 1 - f % 2) / (2.0 * f)
     line = 1 - np.abs(np.arange(k) / f - c)
     return np.broadcast_to(line[:, None] * line[None, :], shape).copy()
+
+
+def register(filler: Fill) -> Fill:
+    """Adds a filler under the name of its function; usable as a decorator, by plugins.
+
+    Raises NetError when the name is taken by another function.
+    """
+    known = FILLERS.get(filler.__name__, filler)
+    if (known.__module__, known.__qualname__) != (filler.__module__, filler.__qualname__):
+        raise NetError(f"the filler {filler.__name__!r} is taken by {known.__module__}")
+    FILLERS[filler.__name__] = filler
+    return filler
 
 
 _ALL: tuple[Fill, ...] = (constant, gaussian, positive_unitball, uniform, xavier, msra, bilinear)

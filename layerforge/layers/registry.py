@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import pkgutil
+import re
 from collections.abc import Iterator, Mapping
+from types import ModuleType
 
 from layerforge.core.errors import NetError, did_you_mean
+from layerforge.core.extensions import load_extensions
 from layerforge.layers.base import Layer
 from layerforge.netdef.params import Params
-from layerforge.netdef.types import LayerDef
+from layerforge.netdef.types import LayerDef, Where
 from layerforge.schema.kinds import declare
 
 _plugins: dict[str, type[Layer]] = {}
@@ -41,18 +45,62 @@ def built_in() -> Mapping[str, type[Layer]]:
 
 
 def register(layer: type[Layer]) -> type[Layer]:
-    """Adds a user's layer class under its `type`; usable as a decorator.
+    """Adds a user's layer class under its `type`; usable as a decorator. A class read again replaces its former self.
 
-    Raises NetError when the type is taken or missing.
+    Parameters without the name of a message get one from the type: MyLayer has my_layer_param.
+
+    Raises NetError, with the place of the class, when the type is taken or missing, or the class is no whole layer.
     """
-    if not layer.type:
-        raise NetError(f"{layer.__name__} names no type", hint=f'write type = "{layer.__name__}" in the class')
-    if layer.type in built_in() or _plugins.get(layer.type, layer).__qualname__ != layer.__qualname__:
-        raise NetError(f"the layer type {layer.type!r} is taken")
+    problem, hint = _problem(layer)
+    if problem:
+        raise NetError(f"{layer.__name__} {problem}", where=_place(layer), hint=hint)
+    if layer.Params.message is None and layer.Params.specs():
+        layer.Params.message = _snake(layer.type) + "_param"
     _plugins[layer.type] = layer
     for name, params in _messages(layer.Params):
         declare(name, params)
     return layer
+
+
+def adopt(module: ModuleType) -> None:
+    """Registers the layer classes that a module of the user's defines and has not registered itself."""
+    for member in list(vars(module).values()):
+        own = isinstance(member, type) and issubclass(member, Layer) and member.__module__ == module.__name__
+        if own and member.__dict__.get("type") and _plugins.get(member.type) is not member:
+            register(member)
+
+
+def plugins() -> Mapping[str, type[Layer]]:
+    """The types that are not built in."""
+    return _plugins
+
+
+def _problem(layer: type[Layer]) -> tuple[str, str | None]:
+    """What is wrong with a class, and the cure."""
+    if not layer.type:
+        return "names no type", f'write type = "{layer.__name__}" in the class'
+    known = built_in().get(layer.type) or _plugins.get(layer.type)
+    if known is not None and (known.__module__, known.__qualname__) != (layer.__module__, layer.__qualname__):
+        return f"claims the layer type {layer.type!r}, which is taken by {known.__module__}", "choose another type"
+    if not (isinstance(layer.Params, type) and issubclass(layer.Params, Params)):
+        return f"has Params = {layer.Params!r}, which is no class of parameters", "write class MyParams(Params): ..."
+    missing = [verb for verb in ("reshape", "forward") if getattr(layer, verb) is getattr(Layer, verb)]
+    if missing:
+        return f"defines no {' and no '.join(missing)}", "a layer gives its tops shapes and values"
+    return "", None
+
+
+def _place(layer: type[Layer]) -> Where | None:
+    """Where the class stands in its file; None for one that was typed in."""
+    try:
+        return Where(inspect.getsourcefile(layer) or "", inspect.getsourcelines(layer)[1])
+    except (OSError, TypeError):
+        return None
+
+
+def _snake(name: str) -> str:
+    """MyOwnROILayer2 → my_own_roi_layer2"""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def _messages(params: type[Params]) -> Iterator[tuple[str, type[Params]]]:
@@ -66,6 +114,7 @@ def _messages(params: type[Params]) -> Iterator[tuple[str, type[Params]]]:
 
 def layer_types() -> Mapping[str, type[Layer]]:
     """Every usable type, with those of plugins."""
+    load_extensions()
     return {**built_in(), **_plugins}
 
 
@@ -74,6 +123,9 @@ def layer_class(definition: LayerDef) -> type[Layer]:
 
     Raises NetError with the nearest known type, or the fork it is known from.
     """
+    found = built_in().get(definition.type) or _plugins.get(definition.type)
+    if found is not None:
+        return found
     types = layer_types()
     if definition.type not in types:
         fork = KNOWN_FROM_FORKS.get(definition.type)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from layerforge.core.errors import PrototxtError, did_you_mean
+from layerforge.core.extensions import load_extensions
 from layerforge.netdef.params import Params
 from layerforge.netdef.types import Field, Fields, Where
 from layerforge.schema.kinds import FieldKind, MessageKind, declared, message_kind
@@ -121,8 +122,12 @@ class _Parser:
         field = kind.fields.get(name)
         if field is not None:
             return field
-        if kind.name == "LayerParameter" and name in self.extra:
-            return FieldKind(name, "message", message=self.extra[name])
+        if kind.name == "LayerParameter":
+            if name not in self.extra:
+                load_extensions()
+                self.extra = {**declared(), **self.extra}
+            if name in self.extra:
+                return FieldKind(name, "message", message=self.extra[name])
         title = _TITLES.get(kind.name) or self.message_name(kind)
         names = [*kind.fields, *(self.extra if kind.name == "LayerParameter" else ())]
         self.fail(f"{title} has no field {name!r}", where, _other_file(kind.name, name) or did_you_mean(name, names))

@@ -7,9 +7,11 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from layerforge.core.errors import DataError
 from layerforge.core.files import find_path
+from layerforge.layers.registry import adopt
 
 
 def load_plugins(names: Sequence[str], folder: str = "", where: object = None) -> None:
@@ -21,18 +23,18 @@ def load_plugins(names: Sequence[str], folder: str = "", where: object = None) -
     """
     for name in names:
         if name.endswith(".py"):
-            _load_file(find_path(name, folder, what="plugin", where=where))
+            adopt(_load_file(find_path(name, folder, what="plugin", where=where)))
         else:
-            _load_module(name, folder, where)
+            adopt(_load_module(name, folder, where))
 
 
-def _load_file(path: str) -> None:
-    """Runs the file as a module of its base name, once."""
+def _load_file(path: str) -> ModuleType:
+    """The file as a module of its base name; it runs once."""
     path = os.path.abspath(path)
     name = os.path.basename(path)[:-3]
     known = sys.modules.get(name)
     if known is not None and os.path.abspath(getattr(known, "__file__", None) or "") == path:
-        return
+        return known
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None  # the name ends in .py
     module = importlib.util.module_from_spec(spec)
@@ -42,14 +44,15 @@ def _load_file(path: str) -> None:
     except BaseException:
         del sys.modules[name]
         raise
+    return module
 
 
-def _load_module(name: str, folder: str, where: object) -> None:
+def _load_module(name: str, folder: str, where: object) -> ModuleType:
     places = [os.path.abspath(""), os.path.abspath(folder)]
     before = sys.path[:]
     sys.path += [place for place in places if place not in before]
     try:
-        importlib.import_module(name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
             raise  # the plugin misses a module of its own

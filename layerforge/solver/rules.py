@@ -40,6 +40,13 @@ class Step:
 class Rule:
     """One update rule. g is the clipped, averaged, regularised gradient; h, u, m, v are histories in w's shape.
 
+        @register
+        class SignSGD(Rule):
+            name, histories = "SignSGD", 0
+
+            def update(self, ops, w, g, history, step):
+                w -= step.lr * np.sign(self.regular(w, g, step))
+
     Class attributes
       name        the type in a solver text
       histories   how many arrays per parameter the rule keeps (and a snapshot saves)
@@ -54,6 +61,15 @@ class Rule:
     def update(self, ops: Any, w: Array, g: Array, history: Sequence[Array], step: Step) -> None:
         """Moves w and its history; g ends as what was subtracted."""
         raise NotImplementedError
+
+    def regular(self, w: Array, g: Array, step: Step) -> Array:
+        """g ← scale · g + l2 · w + l1 · sign(w), for rules written with arrays; ours leave it to their kernel."""
+        g *= step.scale
+        if step.l2:
+            g += step.l2 * w
+        if step.l1:
+            g += step.l1 * ((w > 0).astype(w.dtype) - (w < 0).astype(w.dtype))
+        return g
 
 
 R = TypeVar("R", bound=type[Rule])

@@ -13,7 +13,7 @@ from layerforge.net.net import Net
 from layerforge.net.recorded import Recorded
 from layerforge.solver.params import SolverParams
 from layerforge.solver.policies import learning_rate, make_policy, momentum, weight_decay
-from layerforge.solver.rules import Step, make_rule
+from layerforge.solver.rules import Rule, Step, make_rule
 
 Say = Callable[[str, str], None]
 
@@ -81,7 +81,8 @@ class Updater:
 
     def _home(self, blob: Blob) -> Representation:
         """Where parameter, gradient and history are updated: the layout that the plan keeps the parameter in."""
-        return self.net.backend.representation if blob.data.home is HOST else blob.data.home
+        ours = type(self.rule).__module__ == Rule.__module__  # others may not keep an engine's padding zero
+        return blob.data.home if ours and blob.data.home is not HOST else self.net.backend.representation
 
     def _clipping(self, say: Say) -> float:
         """clip_gradients / ‖all gradients‖ where the norm is larger, else 1."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,11 @@ def subjects_of_tests() -> Iterator[type[Layer]]:
         spec = importlib.util.spec_from_file_location(f"_subjects_{path.stem}", path)
         assert spec and spec.loader
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        sys.modules[spec.name] = module  # dataclasses look their module up
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            del sys.modules[spec.name]
         for member in vars(module).values():
             if isinstance(member, type) and issubclass(member, LayerTest) and hasattr(member, "layer"):
                 yield member.layer

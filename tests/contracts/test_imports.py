@@ -34,7 +34,8 @@ BELOW: dict[str, tuple[str, ...]] = {
     "cli": ("zoo",),
 }
 FACADE_USERS = {"cli", "zoo"}
-TOP_MODULES = {"__init__": {"pycaffe"}, "__main__": {"cli"}}  # the lazy facade, and `python -m layerforge`
+# The lazy facade, `python -m layerforge`, and what plugins import.
+TOP_MODULES = {"__init__": {"pycaffe"}, "__main__": {"cli"}, "plugin": {"solver", "layers", "netdef", "data"}}
 HEAVY = ("cupy", "cv2", "lmdb", "h5py", "rich", "matplotlib", "PIL", "onnx", "torch",
          "pygraphviz", "resvg_py", "safetensors")
 

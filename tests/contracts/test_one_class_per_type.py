@@ -56,5 +56,5 @@ def test_the_class_says_what_it_is(name: str) -> None:
 
 
 def test_a_plugin_cannot_take_a_known_type() -> None:
-    with pytest.raises(NetError, match="'ReLU' is taken"):
+    with pytest.raises(NetError, match="'ReLU', which is taken"):
         register(type("Mine", (Layer,), {"type": "ReLU"}))
