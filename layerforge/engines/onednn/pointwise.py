@@ -13,7 +13,7 @@ from layerforge.engines.onednn.step import Work, elements
 class Function(NamedTuple):
     """oneDNN's algorithms for forward and backward with their two numbers.
 
-    by_output  the gradient follows from y
+    by_output  the gradient follows from y, else from x: as in the layer itself, since a layer behind may overwrite y
     """
 
     forward: int
@@ -23,39 +23,39 @@ class Function(NamedTuple):
     by_output: bool = True
 
 
-def _relu(layer: Any) -> Function:
+def _relu(layer: Any, inside: bool) -> Function:
     if layer.limits:
         raise Refused("oneDNN's ReLU has no limits")
-    if layer.slope < 0:
+    if layer.slope < 0 or not inside:
         return Function(n.RELU, n.RELU, layer.slope, 0.0, False)
     return Function(n.RELU, n.RELU_BY_DST, layer.slope)
 
 
-def _elu(layer: Any) -> Function:
+def _elu(layer: Any, inside: bool) -> Function:
     alpha = layer.params.alpha
-    if alpha < 0:
+    if alpha < 0 or not inside:
         return Function(n.ELU, n.ELU, alpha, 0.0, False)
     return Function(n.ELU, n.ELU_BY_DST, alpha)
 
 
-FUNCTIONS: dict[str, Callable[[Any], Function]] = {
+FUNCTIONS: dict[str, Callable[[Any, bool], Function]] = {
     "ReLU": _relu,
-    "ReLU6": lambda layer: Function(n.CLIP, n.CLIP_BY_DST, 0.0, layer.params.threshold),
+    "ReLU6": lambda layer, inside: Function(n.CLIP, n.CLIP_BY_DST, 0.0, layer.params.threshold),
     "ELU": _elu,
-    "Sigmoid": lambda layer: Function(n.LOGISTIC, n.LOGISTIC_BY_DST),
-    "TanH": lambda layer: Function(n.TANH, n.TANH_BY_DST),
-    "Swish": lambda layer: Function(n.SWISH, n.SWISH, layer.params.beta, 0.0, False),
-    "BNLL": lambda layer: Function(n.SOFT_RELU, n.SOFT_RELU, 1.0, 0.0, False),
+    "Sigmoid": lambda layer, inside: Function(n.LOGISTIC, n.LOGISTIC_BY_DST),
+    "TanH": lambda layer, inside: Function(n.TANH, n.TANH_BY_DST),
+    "Swish": lambda layer, inside: Function(n.SWISH, n.SWISH, layer.params.beta, 0.0, False),
+    "BNLL": lambda layer, inside: Function(n.SOFT_RELU, n.SOFT_RELU, 1.0, 0.0, False),
 }
 
 
 def pointwise(context: Context, steps: Sequence[Any]) -> Work:
     """steps: the activation alone."""
     step, layer = steps[0], steps[0].layer
-    function = FUNCTIONS[layer.type](layer)
     bottom, top = step.bottoms[0].blob, step.tops[0].blob
+    function = FUNCTIONS[layer.type](layer, bottom.data is top.data)
     backward_wanted = step.needed and step.propagate_down[0]
-    if bottom is top and backward_wanted and not function.by_output:
+    if bottom.data is top.data and backward_wanted and not function.by_output:
         raise Refused("in place, where the gradient needs the input")
     x = context.layout_of(bottom)
     numbers = function.alpha, function.beta

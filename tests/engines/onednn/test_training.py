@@ -79,23 +79,25 @@ def test_parameters_gradients_and_histories_stay_in_the_engines_layout():
 
 def test_a_test_net_shows_every_update():
     pair = solvers("momentum: 0.9 test_iter: 1 test_interval: 100 test_initialization: false")
+    x = np.random.default_rng(3).standard_normal((4, 3, 9, 9)).astype(np.float32)
+    seen = []
     for _ in range(3):
-        rng = np.random.default_rng(3)
-        for solver in pair:
-            solver.step(1)
         outputs = []
         for solver in pair:
+            solver.step(1)
             test = solver.test_nets[0]
             test.forward()
-            test.blobs["data"].data.set(rng.standard_normal(test.blobs["data"].shape) if not outputs else fed)
-            fed = test.blobs["data"].data.array(HOST).copy()
+            test.blobs["data"].data.set(x)
             test.forward_from_to(1, len(test.layers) - 2)
             outputs.append(test.blobs["ip"].data.array(HOST).copy())
         agree("ip of the test net", *outputs, rtol=1e-3, atol=1e-3)
+        seen.append(outputs[0])
+    assert not np.allclose(seen[0], seen[1]) and not np.allclose(seen[1], seen[2])
 
 
 def test_shared_weights_add_up_their_gradients():
-    shared = f'param {{ name: "w" }} param {{ name: "b" }} convolution_param {{ num_output: 6 kernel_size: 3 pad: 1 {FILL} }}'
+    names = 'param { name: "w" } param { name: "b" }'
+    shared = f"{names} convolution_param {{ num_output: 6 kernel_size: 3 pad: 1 {FILL} }}"
     pair = Pair(
         net_text(
             f"Convolution a data > a {{ {shared} }}",
