@@ -43,8 +43,11 @@ def fusable_relu(steps: Sequence[Any], index: int) -> bool:
 
 
 def norm_length(steps: Sequence[Any], index: int, keep: str) -> int:
-    """How many layers from `index` on, which may lie behind another of the same step, are one normalisation: BatchNorm,
-    Scale, ReLU."""
+    """How many layers from `index` on, which may lie behind another of the same step, are one normalisation.
+
+    BatchNorm, Scale, ReLU, each of which may be missing. Where the first has a top of its own whose gradient is to be
+    seen, it runs alone.
+    """
     at = index
 
     def next_is(kind: str) -> bool:
@@ -56,6 +59,9 @@ def norm_length(steps: Sequence[Any], index: int, keep: str) -> int:
     factors = at == index or not steps[index].layer.params.scale_bias
     if factors and next_is("Scale") and scale_of_channels(steps[at].layer, steps[at].bottoms[0].shape):
         at += 1
+    first = steps[index] if index < len(steps) else None
+    if first and first.needed and keep == "all" and first.bottoms[0].blob.data is not first.tops[0].blob.data:
+        return min(at - index, 1)
     plain_relu = at > index and next_is("ReLU") and steps[at].layer.slope == 0 and not steps[at].layer.limits
     if plain_relu and not (steps[at].needed and _overwritten(steps, at)):
         at += 1
@@ -63,8 +69,7 @@ def norm_length(steps: Sequence[Any], index: int, keep: str) -> int:
 
 
 def _overwritten(steps: Sequence[Any], index: int) -> bool:
-    """Whether a layer behind changes the signs of the output in place: the gradient then follows the new signs, as in
-    Caffe."""
+    """Whether a layer behind changes the output's signs in place: the gradient then follows the new ones, as in Caffe."""
     blob = steps[index].tops[0].blob
     behind = steps[index + 1 :]
     reader = next((step for step in behind if any(view.blob is blob for view in step.bottoms)), None)
