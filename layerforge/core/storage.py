@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from layerforge.core.errors import NetError
+
 Array = Any  # the array type of a representation: numpy.ndarray, cupy.ndarray, ...
 
 
@@ -22,7 +24,9 @@ class Representation(Protocol):
     plain   the values stand in C order without gaps, so an array that is too long may be cut; an engine's layout
             belongs to one shape, and may have padding
     convert optional: `convert(other, source, target) -> bool` takes over another representation's array, without the
-            host between
+            host between; `takes(other) -> bool` says beforehand whether it would
+    extent  optional: `extent(count, dtype) -> (length, dtype)` of an array of `count` values, where any piece of the
+            host's memory will do; a representation without it gets no memory from a plan
     """
 
     name: str
@@ -47,11 +51,19 @@ class HostRepresentation:
     def zeros(self, count: int, dtype: np.dtype[Any]) -> np.ndarray:
         return np.zeros(count, dtype)
 
+    def extent(self, count: int, dtype: np.dtype[Any]) -> tuple[int, np.dtype[Any]]:
+        return count, dtype
+
     def to_host(self, source: np.ndarray, target: np.ndarray) -> None:
         np.copyto(target, source)
 
     def from_host(self, source: np.ndarray, target: np.ndarray) -> None:
         np.copyto(target, source)
+
+
+def _not_kept() -> NetError:
+    return NetError("this value is not kept: its memory serves others in turn",
+                    hint='build the net with keep="all", and every blob can be read')
 
 
 HOST: Representation = HostRepresentation()
@@ -66,9 +78,13 @@ class Storage:
     home     the representation it is kept in between passes: parameters, their gradients and history; the plan's choice
     cleared  it was set to zero, and nothing was written since: a writer that would add may overwrite
     lent     the host's array was handed out to be read and written at any time
+    places   memory from a plan, by representation; None: the storage takes its own. A plan gives a value up when its
+             last reader has run, and reading it then is an error
+    resized  called when the number of values of a planned storage changes
     """
 
-    __slots__ = ("count", "dtype", "version", "initial", "home", "cleared", "lent", "_copies")
+    __slots__ = ("count", "dtype", "version", "initial", "home", "cleared", "lent", "places", "resized", "_gone",
+                 "_copies")
 
     def __init__(
         self, count: int = 0, dtype: Any = np.float32, initial: Callable[[], np.ndarray] | None = None
@@ -76,7 +92,9 @@ class Storage:
         self.count, self.dtype, self.initial = count, np.dtype(dtype), initial
         self.version = 0
         self.home: Representation = HOST
-        self.cleared = self.lent = False
+        self.cleared = self.lent = self._gone = False
+        self.places: dict[Representation, Array] | None = None
+        self.resized: Callable[[], None] | None = None
         self._copies: dict[Representation, tuple[Array, int]] = {}
 
     @property
@@ -94,8 +112,10 @@ class Storage:
         belongs to one shape and is given up."""
         if count == self.count:
             return
+        if self.resized is not None:
+            self.resized()
         newest = next((r for r, (_, version) in self._copies.items() if version == self.version), HOST)
-        if not newest.plain and not self.cleared:
+        if not newest.plain and not self.cleared and not self._gone:
             self.array(HOST)
         self.count = count
         self._copies = {r: held for r, held in self._copies.items() if r.plain}
@@ -112,7 +132,7 @@ class Storage:
     def claim(self, representation: Representation) -> Array:
         """The array to be overwritten whole: it becomes the newest version without a conversion."""
         held = self._copies.get(representation)
-        array = representation.zeros(self.count, self.dtype) if held is None else held[0]
+        array = self._take(representation) if held is None else held[0]
         self._newest(representation, array)
         return self._cut(representation, array)
 
@@ -126,6 +146,8 @@ class Storage:
 
     def lend(self) -> np.ndarray:
         """The host's array for a user, who may keep it and write into it: now it is the newest version."""
+        if self.places is not None:
+            raise _not_kept()
         array: np.ndarray = self.array(HOST)
         self.wrote(HOST)
         self.lent = True
@@ -142,7 +164,7 @@ class Storage:
         """Gives the value to the other storage; what this one holds then is to be overwritten. Nothing is copied, but
         for plain arrays, which users may hold."""
         mine, theirs = self.array(representation), other.claim(representation)
-        if representation.plain:
+        if representation.plain or self.places is not None or other.places is not None:
             theirs[...] = mine
             return
         self._newest(representation, theirs)
@@ -173,23 +195,44 @@ class Storage:
         """Takes over host values (any shape of the right count)."""
         np.copyto(self.claim(HOST), values.reshape(-1), casting="same_kind")
 
+    def place(self, representation: Representation, array: Array) -> None:
+        """The memory that a plan has for the next value, or for a conversion of it, in this representation."""
+        assert self.places is not None
+        self.places[representation] = array
+        self._copies.pop(representation, None)
+
+    def drop(self, representation: Representation | None = None) -> None:
+        """Gives up the copy in this representation; None: the value itself, which cannot be read from then on."""
+        if representation is not None:
+            self._copies.pop(representation, None)
+            return
+        self._copies.clear()
+        self._gone = True
+
     def release(self) -> None:
         """Gives all memory back; the value becomes zeros."""
         self._copies.clear()
-        self.initial, self.cleared = None, False
+        self.initial, self.cleared, self._gone = None, False, False
         self.version += 1
 
     def _newest(self, representation: Representation, array: Array) -> None:
-        self.initial, self.cleared = None, False
+        self.initial, self.cleared, self._gone = None, False, False
         self.version += 1
         self._copies[representation] = (array, self.version)
+
+    def _take(self, representation: Representation) -> Array:
+        """Memory for a copy: the plan's place if it has one."""
+        place = self.places.get(representation) if self.places is not None else None
+        return representation.zeros(self.count, self.dtype) if place is None else place
 
     def _cut(self, representation: Representation, array: Array) -> Array:
         return array[: self.count] if representation.plain and array.size != self.count else array
 
     def _refresh(self, representation: Representation) -> tuple[Array, int]:
         held = self._copies.get(representation)
-        target = representation.zeros(self.count, self.dtype) if held is None else held[0]
+        if self._gone and not self.cleared:
+            raise _not_kept()
+        target = self._take(representation) if held is None else held[0]
         if self.cleared:
             target[...] = 0
             self._newest(representation, target)

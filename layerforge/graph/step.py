@@ -7,6 +7,7 @@ from typing import Protocol
 
 from layerforge.core.blob import Blob, View
 from layerforge.core.storage import HOST, Storage
+from layerforge.core.use import Access, Use, Uses
 from layerforge.layers.base import Layer
 
 
@@ -35,6 +36,9 @@ class Step(Protocol):
 
     def replay(self) -> None:
         """Runs forward again by the parts, where the last pass ran as one: then they hold what backward needs."""
+
+    def uses(self) -> Uses:
+        """What forward and backward read and write, for the present shapes."""
 
 
 class LayerStep:
@@ -103,6 +107,29 @@ class LayerStep:
 
     def replay(self) -> None:
         """Nothing was fused."""
+
+    def uses(self) -> Uses:
+        layer, inputs = self.layer, {view.blob.data for view in self.bottoms}
+        forward = [self._use(view.blob.data, Access.READ) for view in self.bottoms]
+        if layer.writes_tops:
+            forward += [self._use(view.blob.data, Access.UPDATE if view.blob.data in inputs else Access.WRITE)
+                        for view in self.tops]
+        return Uses(tuple(forward), self._backward_uses() if self.needed else ())
+
+    def _backward_uses(self) -> tuple[Use, ...]:
+        layer, tops = self.layer, {view.blob.diff for view in self.tops}
+        reads = [view.blob.data for view in self.bottoms if layer.backward_reads_bottoms]
+        reads += [view.blob.data for view in self.tops if layer.backward_reads_tops]
+        uses = [self._use(storage, Access.READ) for storage in (*reads, *(view.blob.diff for view in self.tops))]
+        for view, wanted in zip(self.bottoms, self.propagate_down):
+            if wanted and not (layer.shares_data and view.blob.diff in tops):
+                uses.append(self._use(view.blob.diff, Access.UPDATE if view.blob.diff in tops else Access.WRITE))
+        uses += [self._use(view.blob.diff, Access.ADD) for view, wanted in zip(layer.blobs, layer.needs_gradient)
+                 if wanted]
+        return tuple(uses)
+
+    def _use(self, storage: Storage, access: Access) -> Use:
+        return Use(storage, self.representation, access)
 
     def _claim_tops(self) -> list[Storage]:
         """Tops that forward overwrites whole are not converted from an older copy first."""

@@ -35,6 +35,7 @@ class Layer:
       dynamic     reshape runs before every forward, because tops depend on more than the shapes of bottoms
       shares_data the tops are the bottom's own memory (Split, Flatten, Reshape)
       writes_tops False when forward leaves the tops' data as it finds it (Input, and all that share data)
+      backward_reads_bottoms, backward_reads_tops   whether backward reads their data: it need not be kept if not
       updates_blobs   forward changes the layer's own parameters (BatchNorm in training)
       captured    False when forward or backward cannot be recorded into a CUDA graph; `uncaptured_reason` says why
       arrays      "device": arrays of the backend; "host": NumPy arrays on every backend (user layers)
@@ -60,6 +61,8 @@ class Layer:
     dynamic: ClassVar[bool] = False
     shares_data: ClassVar[bool] = False
     writes_tops: ClassVar[bool] = True
+    backward_reads_bottoms: ClassVar[bool] = True
+    backward_reads_tops: ClassVar[bool] = True
     updates_blobs: ClassVar[bool] = False
     captured: ClassVar[bool] = True
     uncaptured_reason: ClassVar[str] = ""

@@ -13,6 +13,7 @@ from layerforge.core.random import Random
 from layerforge.core.storage import HOST, Storage
 from layerforge.graph.gradients import Gradients
 from layerforge.graph.lower import Plan
+from layerforge.graph.memory import Memory
 from layerforge.graph.shapes import Shaped
 from layerforge.graph.sharing import Learnable
 from layerforge.graph.step import Step
@@ -32,6 +33,7 @@ class Net:
     all_blobs   also those without a name of their own: every layer's parameters
     learnable   every parameter once, with its multipliers
     inputs, outputs   blob names: tops of Input layers; blobs nobody reads
+    memory      the arena of keep="outputs"
     hooks       "before_forward", "after_forward", "before_backward", "after_backward" → functions of the layer number
     step_hooks  the same, but what runs fused stays so: they are called for its layers one after the other, and must not
                 touch arrays that users hold
@@ -68,6 +70,7 @@ class Net:
         for pairs in self._losses:
             for blob, weight in pairs:
                 blob.diff.initial = _filled(blob, weight)
+        self.memory = Memory(self._steps, self._held(), keep == "outputs" and not self._dynamic)
         self._loss_counts = {id(blob): blob.count for pairs in self._losses for blob, _ in pairs}
 
     @property
@@ -90,9 +93,11 @@ class Net:
     @np.errstate(all="ignore")  # NaN and infinity are values; a loss that has them is seen by who watches it
     def forward_from_to(self, start: int, end: int) -> float:
         """Runs the layers start … end, both included."""
-        loss = 0.0
+        loss, memory = 0.0, self.memory
+        memory.start(start <= 0 and end >= len(self.layers) - 1 and not self._hooked, self._all_shapes)
         with self.taking_lent():
             for step in self._steps:
+                memory.enter()
                 for piece in self._up(step, start, end):
                     self._call_hooks("before_forward", piece)
                     self._run(piece, piece.forward)
@@ -100,6 +105,7 @@ class Net:
                         for blob, weight in self._losses[index]:
                             loss += weight * float(blob.data.array(HOST).sum())
                     self._call_hooks("after_forward", piece)
+                memory.leave()
         return loss
 
     def backward(self) -> None:
@@ -109,8 +115,11 @@ class Net:
     @np.errstate(all="ignore")
     def backward_from_to(self, start: int, end: int) -> None:
         """Runs the layers start … end downwards, both included."""
+        memory = self.memory
+        memory.turn(end <= 0 and start >= len(self.layers) - 1 and not self._hooked)
         with self.taking_lent():
             for step in reversed(self._steps):
+                memory.enter()
                 for piece in self._down(step, start, end):
                     self._call_hooks("before_backward", piece)
                     if any(self.gradients.layers[i] for i in piece.layers):
@@ -119,6 +128,7 @@ class Net:
                                 self._refill(blob, weight)
                         self._run(piece, piece.backward)
                     self._call_hooks("after_backward", piece)
+                memory.leave()
 
     def _up(self, step: Step, start: int, end: int) -> Sequence[Step]:
         """What runs of a step: itself, or the parts within start … end where these cut it or hooks want every layer."""
@@ -139,6 +149,27 @@ class Net:
         if inside and not step.in_parts:
             step.replay()
         return inside
+
+    def _all_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple([blob.shape for blob in self.blob_list])
+
+    @property
+    def _dynamic(self) -> bool:
+        """Whether shapes may change within every pass, so that nothing can be packed beforehand."""
+        return any(layer.dynamic for layer in self.layers)
+
+    def _held(self) -> set[Storage]:
+        """What no plan places: what is read between passes, is shared with other nets, or was put there by a user."""
+        parameters = [view.blob for layer in self.layers for view in layer.blobs]
+        held = {storage for blob in parameters for storage in (blob.data, blob.diff)}
+        held.update(self.blobs[name].data for name in self.outputs)
+        for node, layer in zip(self.graph.nodes, self.layers):
+            blobs = [self.blob_list[i] for i in node.tops if not node.bottoms or layer.runs_user_code]
+            blobs += [self.blob_list[i] for i in node.bottoms if layer.runs_user_code]
+            held.update(storage for blob in blobs for storage in (blob.data, blob.diff))
+        for pairs in self._losses:
+            held.update(storage for blob, _ in pairs for storage in (blob.data, blob.diff))
+        return held
 
     @property
     def _hooked(self) -> bool:

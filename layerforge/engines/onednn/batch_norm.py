@@ -9,6 +9,7 @@ import numpy as np
 
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST
+from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
 from layerforge.engines.onednn.primitive import (
@@ -98,6 +99,9 @@ class _Kept:
             self.mean[...], self.variance[...] = self.norm.statistics()
             self.seen = now
 
+    def uses(self) -> Sequence[Use]:
+        return ()
+
 
 class _Sums:
     """Adds the batch's statistics to the kept sums, as Caffe does."""
@@ -115,6 +119,9 @@ class _Sums:
             kept += new
             storage.wrote(HOST)
 
+    def uses(self) -> Sequence[Use]:
+        return ()
+
 
 class _Aside:
     """Keeps x aside where the layer works in place."""
@@ -125,6 +132,10 @@ class _Aside:
     def run(self) -> None:
         self.blob.data.array(self.representation)
         self.blob.data.give(self.aside.data, self.representation)
+
+    def uses(self) -> Sequence[Use]:
+        return (Use(self.blob.data, self.representation, Access.READ),
+                Use(self.aside.data, self.representation, Access.WRITE))
 
 
 def batch_norm(context: Context, steps: Sequence[Any], source: Blob | None = None) -> Work:

@@ -69,6 +69,9 @@ class Layout:
     def zeros(self, count: int, dtype: Any) -> np.ndarray:
         return aligned_zeros(self.nbytes, self.dtype)
 
+    def extent(self, count: int, dtype: Any) -> tuple[int, Any]:
+        return -(-self.nbytes // self.dtype.itemsize), self.dtype
+
     def to_host(self, source: np.ndarray, target: np.ndarray) -> None:
         self._factory.reorder(self, source, self._factory.plain(self.shape), target)
 
@@ -77,10 +80,14 @@ class Layout:
 
     def convert(self, other: Any, source: np.ndarray, target: np.ndarray) -> bool:
         """From another layout of the same shape directly; other shapes of the same memory go through the host."""
-        if not isinstance(other, Layout) or other.shape != self.shape:
+        if not self.takes(other):
             return False
         self._factory.reorder(other, source, self, target)
         return True
+
+    def takes(self, other: Any) -> bool:
+        """Whether a conversion from there is direct."""
+        return isinstance(other, Layout) and other.shape == self.shape
 
     def __repr__(self) -> str:
         return f"<Layout {self.name} {self.shape}>"
@@ -102,6 +109,9 @@ class Stored:
     def zeros(self, count: int, dtype: Any) -> np.ndarray:
         return aligned_zeros(self.layout.nbytes, self.layout.dtype)
 
+    def extent(self, count: int, dtype: Any) -> tuple[int, Any]:
+        return self.layout.extent(count, dtype)
+
     def to_host(self, source: np.ndarray, target: np.ndarray) -> None:
         self._factory.reorder(self.layout, source, self.order, target)
 
@@ -110,10 +120,14 @@ class Stored:
 
     def convert(self, other: Any, source: np.ndarray, target: np.ndarray) -> bool:
         """From another layout of the same values directly."""
-        if not isinstance(other, Stored) or other.order is not self.order:
+        if not self.takes(other):
             return False
         self._factory.reorder(other.layout, source, self.layout, target)
         return True
+
+    def takes(self, other: Any) -> bool:
+        """Whether a conversion from there is direct."""
+        return isinstance(other, Stored) and other.order is self.order
 
 
 class LayoutFactory:

@@ -9,6 +9,7 @@ import numpy as np
 
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST
+from layerforge.core.use import Use
 from layerforge.engines.onednn.batch_norm import Norm, batch_norm
 from layerforge.engines.onednn.convolution import convolution
 from layerforge.engines.onednn.primitive import Context
@@ -42,6 +43,9 @@ class Folded:
         self.seen = (
             tuple((id(storage), storage.version) for storage in own) + self.norm.versions()
         )  # reading may fill the first time
+
+    def uses(self) -> Sequence[Use]:
+        return ()
 
 
 def convolution_norm(context: Context, steps: Sequence[Any]) -> Work:

@@ -16,6 +16,7 @@ import numpy as np
 
 from layerforge.core.blob import Blob
 from layerforge.core.storage import Representation
+from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout, LayoutFactory, aligned_zeros
 from layerforge.engines.onednn.library import ExecArg, Library, OneDnnError
@@ -153,6 +154,8 @@ class Argument:
         self._set(self.memory, array.ctypes.data)
         self.held = weakref.ref(array)
 
+    access: Access | None = None  # None: the memory is its own
+
     def bind(self) -> None:
         """Before each run."""
         raise NotImplementedError
@@ -162,6 +165,7 @@ class Read(Argument):
     """Is read."""
 
     __slots__ = ()
+    access = Access.READ
 
     def bind(self) -> None:
         array = getattr(self.blob, self.part).array(self.representation)
@@ -173,6 +177,7 @@ class Write(Argument):
     """Is overwritten whole."""
 
     __slots__ = ()
+    access = Access.WRITE
 
     def bind(self) -> None:
         array = getattr(self.blob, self.part).claim(self.representation)
@@ -184,6 +189,7 @@ class Gradient(Argument):
     """A parameter's gradient: overwritten when it was cleared, else added to."""
 
     __slots__ = ("extra", "adds", "parameter")
+    access = Access.ADD
 
     def __init__(self, index: int, blob: Blob, layout: Layout, representation: Representation | None = None) -> None:
         super().__init__(index, blob, "diff", layout, representation)
@@ -273,6 +279,11 @@ class Primitive:
             raise OneDnnError("primitive_execute", status)
         for gradient in self._gradients:
             gradient.finish()
+
+    def uses(self) -> list[Use]:
+        """What it reads and writes, as it binds them."""
+        return [Use(getattr(a.blob, a.part), a.representation, a.access)
+                for a in self.arguments if a.blob is not None and a.access is not None]
 
 
 def _destroy(library: Library, primitive: c_void_p, memories: Sequence[int]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from layerforge.core.blob import Blob
+from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout, aligned_zeros
 from layerforge.engines.onednn.primitive import Context, Descriptor, Fixed, Primitive
@@ -77,6 +78,9 @@ class Moments:
         mean = parts[0].mean(0)
         variance = parts[1].mean(0) + np.square(parts[0] - mean).mean(0)
         self.mean[...], self.variance[...] = mean, variance
+
+    def uses(self) -> list[Use]:
+        return [Use(self.blob.data, self.layout.representation, Access.READ)]
 
 
 class Window(Fixed):

@@ -10,6 +10,7 @@ import numpy as np
 
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST
+from layerforge.core.use import Use, Uses, joined
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.library import OneDnnError
 from layerforge.engines.onednn.primitive import Context, Primitive, Refused
@@ -20,6 +21,9 @@ class Runs(Protocol):
 
     def run(self) -> None:
         """Computes."""
+
+    def uses(self) -> Sequence[Use]:
+        """What it reads and writes of the net's values, and of the step's own that a plan may place."""
 
 
 class Work:
@@ -35,6 +39,13 @@ class Work:
         self.flops = 0
         self.restore: Callable[[], None] | None = None
 
+    def uses(self) -> Uses:
+        """What both passes read and write."""
+        forward, backward = (
+            tuple(use for each in runs for use in each.uses()) for runs in (self.forwards, self.backwards)
+        )
+        return Uses(forward, backward)
+
 
 class LayerWork(Work):
     """The layers' own verbs: for shapes that the rule refuses after a reshape."""
@@ -44,11 +55,18 @@ class LayerWork(Work):
         self.reason = reason
         self.forwards = [_Verb(step.forward) for step in steps]
         self.backwards = [_Verb(step.backward) for step in reversed(steps) if step.needed]
+        self._steps = steps
+
+    def uses(self) -> Uses:
+        return joined(step.uses() for step in self._steps)
 
 
 class _Verb:
     def __init__(self, run: Callable[[], None]) -> None:
         self.run = run
+
+    def uses(self) -> Sequence[Use]:
+        raise NotImplementedError("LayerWork asks the steps")
 
 
 Rule = Callable[[Context, Sequence[Any]], Work]
@@ -98,6 +116,9 @@ class OneDnnStep:
     def backward(self) -> None:
         for each in self.work.backwards:
             each.run()
+
+    def uses(self) -> Uses:
+        return self.work.uses()
 
     def replay(self) -> None:
         """Runs forward again by the parts, so that their backward passes find what they keep. Statistics stay."""

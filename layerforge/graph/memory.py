@@ -1,0 +1,253 @@
+"""Memory: the values of one iteration packed into one arena by their lifetimes.
+
+A value lives from the step that writes it to the last step that reads it, over forward, then backward. Values whose
+lifetimes do not meet may stand in the same place. A value in a second representation is a second value.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from layerforge.core.storage import HOST, Representation, Storage
+from layerforge.core.use import Access, Use
+from layerforge.graph.step import Step
+
+ALIGNMENT = 64  # bytes, a cache line
+MAX_PLANS = 16  # plans that are kept for nets whose shapes change to and fro
+Shapes = tuple[tuple[int, ...], ...]
+
+
+@dataclass(eq=False)
+class Value:
+    """One copy of a storage's value, alive from step `first` to step `last`, both included.
+
+    length, dtype  its array; length 0: it takes its own memory
+    offset         bytes from the start of the arena
+    final          with it the storage's value is gone
+    """
+
+    storage: Storage
+    representation: Representation
+    first: int
+    last: int
+    length: int
+    dtype: np.dtype[Any]
+    offset: int = 0
+    final: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Its size, rounded up to cache lines."""
+        return -(-self.length * self.dtype.itemsize // ALIGNMENT) * ALIGNMENT
+
+
+def lifetimes(timeline: Sequence[Iterable[Use]], held: Collection[Storage] = ()) -> list[Value]:
+    """The values of all storages but those held, and those that are read before anything writes them."""
+    outside = set(held)
+    live: dict[Storage, dict[Representation, Value]] = {}
+    values: list[Value] = []
+
+    def begin(storage: Storage, representation: Representation, now: int) -> Value:
+        extent = getattr(representation, "extent", lambda count, dtype: (0, dtype))
+        value = Value(storage, representation, now, now, *extent(storage.count, storage.dtype))
+        values.append(value)
+        return value
+
+    def read(storage: Storage, representation: Representation, now: int) -> None:
+        copies = live[storage]
+        if representation not in copies:
+            have, source = next(iter(copies.items()))
+            source.last = now
+            if not _direct(have, representation):
+                read(storage, HOST, now)
+            copies[representation] = begin(storage, representation, now)
+        copies[representation].last = now
+
+    for now, uses in enumerate(timeline):
+        for storage, representation, access in uses:
+            if storage in outside:
+                continue
+            if access is not Access.WRITE and storage in live:
+                read(storage, representation, now)
+            elif access in (Access.READ, Access.UPDATE):
+                outside.add(storage)
+                continue
+            if access is not Access.READ:  # in place where the old value was used by this very step
+                old = live.get(storage, {}).get(representation)
+                same = old is not None and old.last == now
+                live[storage] = {representation: old if old and same else begin(storage, representation, now)}
+    values = [value for value in values if value.storage not in outside]
+    _mark_final(values)
+    return values
+
+
+def _direct(have: Representation, want: Representation) -> bool:
+    """Whether the conversion needs no plain copy between."""
+    takes = getattr(want, "takes", None)
+    return have is HOST or want is HOST or (takes is not None and takes(have))
+
+
+def _mark_final(values: Iterable[Value]) -> None:
+    """The last copy of a storage's value takes the value with it."""
+    of: dict[Storage, list[Value]] = {}
+    for value in values:
+        of.setdefault(value.storage, []).append(value)
+    for copies in of.values():
+        for value in copies:
+            value.final = not any(other.first <= value.last < other.last for other in copies)
+
+
+def pack(values: Iterable[Value]) -> int:
+    """Gives each value its offset; returns the size of the arena. The largest first, each into the tightest gap."""
+    placed: list[Value] = []  # by offset
+    total = 0
+    for value in sorted(values, key=lambda v: (-v.nbytes, v.first)):
+        end, best, room = 0, -1, 0
+        for other in placed:
+            if other.first > value.last or other.last < value.first:
+                continue
+            gap = other.offset - end
+            if gap >= value.nbytes and (best < 0 or gap < room):
+                best, room = end, gap
+            end = max(end, other.offset + other.nbytes)
+        value.offset = end if best < 0 else best
+        total = max(total, value.offset + value.nbytes)
+        bisect.insort(placed, value, key=lambda v: v.offset)
+    return total
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """The values of an iteration with their places.
+
+    steps   how many steps forward has; backward is as long
+    nbytes  size of the arena
+    loose   what they would take side by side, each storage's representation once
+    """
+
+    values: tuple[Value, ...]
+    steps: int
+    nbytes: int
+
+    @property
+    def loose(self) -> int:
+        sizes: dict[tuple[Storage, Representation], int] = {}
+        for value in self.values:
+            key = value.storage, value.representation
+            sizes[key] = max(value.nbytes, sizes.get(key, 0))
+        return sum(sizes.values())
+
+
+def plan_memory(steps: Sequence[Step], held: Collection[Storage]) -> MemoryPlan:
+    """Forward by the steps, then backward by them in reverse."""
+    uses = [step.uses() for step in steps]
+    values = lifetimes([*(u.forward for u in uses), *(u.backward for u in reversed(uses))], held)
+    return MemoryPlan(tuple(values), len(steps), pack(values))
+
+
+class Memory:
+    """The arena of a net, and what of it is in use.
+
+    A whole forward pass begins an iteration; the whole backward pass that follows goes on with it. Anything else gives
+    the arena up: storages then take their own memory, and what was not kept is lost.
+
+    packs   whether there is an arena; if not, every storage always has its own memory
+    poison  fills places with NaN before and after use: what is not written cannot be read unseen (for tests)
+    """
+
+    poison = False
+
+    def __init__(self, steps: Sequence[Step], held: Collection[Storage], packs: bool = True) -> None:
+        self.packs = packs
+        self._steps, self._held = steps, held
+        self._plans: dict[Shapes, MemoryPlan] = {}
+        self._plan: MemoryPlan | None = None
+        self._block: np.ndarray[Any, Any] | None = None
+        self._enter: list[list[tuple[Value, np.ndarray[Any, Any]]]] = []
+        self._leave: list[list[tuple[Value, np.ndarray[Any, Any]]]] = []
+        self._shapes: Shapes = ()
+        self._next = -1  # the position that comes next; -1: the arena is given up
+
+    @property
+    def plan(self) -> MemoryPlan:
+        """The plan for the present shapes."""
+        if self._plan is None:
+            self._plan = self._plans.get(self._shapes) or plan_memory(self._steps, self._held)
+            if len(self._plans) < MAX_PLANS:
+                self._plans[self._shapes] = self._plan
+        return self._plan
+
+    def start(self, whole: bool, shapes: Callable[[], Shapes]) -> None:
+        """Before a forward pass that runs all steps, or not."""
+        if not self.packs:
+            return
+        now = shapes()
+        if self._shapes != now:
+            self.give_up()
+            self._plan, self._shapes = None, now
+        if not whole:
+            self.give_up()
+            return
+        plan = self.plan
+        if self._next not in (2 * plan.steps, -1):
+            for value in plan.values:
+                value.storage.drop()
+        if self._next == -1:
+            self._take(plan)
+        self._next = 0
+
+    def turn(self, whole: bool) -> None:
+        """Before a backward pass that runs all steps, or not."""
+        if not whole or self._plan is None or self._next != self._plan.steps:
+            self.give_up()
+
+    def enter(self) -> None:
+        """Before the next step."""
+        if self._next < 0:
+            return
+        for value, array in self._enter[self._next]:
+            if self.poison:
+                array.view(np.uint8).fill(0xFF)  # NaN in every type
+            value.storage.place(value.representation, array)
+
+    def leave(self) -> None:
+        """After it."""
+        if self._next < 0:
+            return
+        for value, array in self._leave[self._next]:
+            value.storage.drop(None if value.final else value.representation)
+            if self.poison:
+                array.view(np.uint8).fill(0xFF)
+        self._next += 1
+
+    def give_up(self) -> None:
+        """From here on storages take their own memory; what is alive stays where it is."""
+        if self._next < 0 or self._plan is None:
+            return
+        for value in self._plan.values:
+            value.storage.places = value.storage.resized = None
+        self._next, self._block, self._enter, self._leave = -1, None, [], []
+
+    def _take(self, plan: MemoryPlan) -> None:
+        self._block = _aligned(plan.nbytes)
+        positions = 2 * plan.steps
+        self._enter, self._leave = [[] for _ in range(positions)], [[] for _ in range(positions)]
+        for value in plan.values:
+            end = value.offset + value.length * value.dtype.itemsize
+            array = self._block[value.offset : end].view(value.dtype)
+            if value.length:
+                self._enter[value.first].append((value, array))
+            self._leave[value.last].append((value, array))
+            value.storage.drop()
+            value.storage.places, value.storage.resized = {}, self.give_up
+
+
+def _aligned(nbytes: int) -> np.ndarray[Any, Any]:
+    block = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -block.ctypes.data % ALIGNMENT
+    return block[start : start + nbytes]
