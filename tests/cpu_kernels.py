@@ -35,11 +35,11 @@ FLAGS = (
 )
 
 
-def kernel_names(file: str) -> list[str]:
-    """The kernels of a file, in its order."""
-    return re.findall(
-        r'extern "C" __global__ void\s+(?:__launch_bounds__\(\w+\)\s+)?(\w+)\(', (FOLDER / file).read_text("utf-8")
-    )
+def kernel_texts(file: str) -> dict[str, str]:
+    """The kernels of a file, in its order: name → text."""
+    start = r'extern "C" __global__ void\s+(?:__launch_bounds__\(\w+\)\s+)?(\w+)\('
+    _, *parts = re.split(start, (FOLDER / file).read_text("utf-8"))
+    return dict(zip(parts[0::2], parts[1::2]))
 
 
 BUILT = Path(tempfile.gettempdir(), f"layerforge-kernels-{os.getuid() if hasattr(os, 'getuid') else 0}")
@@ -51,7 +51,8 @@ def library(file: str, real: np.dtype[Any]) -> ctypes.CDLL:
 
     Kept from run to run under the hash of all it is made of.
     """
-    lines = [f'#include "{SHIM}"', f'#include "{FOLDER / file}"', *(f"KERNEL({name})" for name in kernel_names(file))]
+    kernels = [f"KERNEL({name}, {int('EACH(' not in text)})" for name, text in kernel_texts(file).items()]
+    lines = [f'#include "{SHIM}"', f'#include "{FOLDER / file}"', *kernels]
     macros = [f"-DREAL={REALS[real]}", f"-DBACKWARDS={int(real == np.float64)}"]
     parts = [SHIM, FOLDER / file, *sorted(FOLDER.glob("*.cuh"))]
     text = "\0".join([*lines, *FLAGS, *macros, *(part.read_text("utf-8") for part in parts)])

@@ -1,5 +1,6 @@
 // Lets g++ build a kernel file for the CPU: the threads of a block are coroutines that change places at __syncthreads.
 #include <math.h>
+#include <stdlib.h>
 #include <ucontext.h>
 #include <utility>
 #include <vector>
@@ -21,13 +22,16 @@ struct Thread { ucontext_t context; char stack[1 << 16]; bool done; };
 static std::vector<Thread> threads;
 static ucontext_t scheduler;
 static void (*body)();
-static void __syncthreads() { swapcontext(&threads[threadIdx.x].context, &scheduler); }
+static bool alone;  // threads run one after the other to their ends: for kernels whose threads never wait
+static void __syncthreads() { if (alone) abort(); swapcontext(&threads[threadIdx.x].context, &scheduler); }
 static void start() { body(); threads[threadIdx.x].done = true; }
 
 // A grid of blocks of `size` threads; arguments are given by their addresses, as to CUDA's own launch.
 static void grid(unsigned blocks, unsigned size, void (*kernel)()) {
-    threads.resize(size), body = kernel, blockDim.x = size, gridDim.x = blocks;
-    for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x) {
+    alone ? void() : threads.resize(size), body = kernel, blockDim.x = size, gridDim.x = blocks;
+    for (blockIdx.x = 0; alone && blockIdx.x < blocks; ++blockIdx.x)
+        for (threadIdx.x = 0; threadIdx.x < size; ++threadIdx.x) body();
+    for (blockIdx.x = 0; !alone && blockIdx.x < blocks; ++blockIdx.x) {
         for (Thread& t : threads) {
             getcontext(&t.context), t.done = false;
             t.context.uc_stack = {t.stack, 0, sizeof t.stack}, t.context.uc_link = &scheduler;
@@ -48,4 +52,5 @@ template <auto f, class... A> static void run(void (*)(A...), unsigned blocks, u
     given = arguments;
     grid(blocks, size, [] { call(f, given, std::index_sequence_for<A...>()); });
 }
-#define KERNEL(name) extern "C" void run_##name(unsigned g, unsigned b, void** a) { run<name>(name, g, b, a); }
+#define KERNEL(name, waits) \
+    extern "C" void run_##name(unsigned g, unsigned b, void** a) { alone = !(waits), run<name>(name, g, b, a); }

@@ -90,6 +90,11 @@ class TapeArray(np.ndarray):
         target = arguments[0] if function is np.copyto else named.get("out")
         return self._do(function.__name__, function, arguments, named, target)
 
+    def __getitem__(self, index: Any) -> Any:
+        parts = index if isinstance(index, tuple) else (index,)
+        number = all(isinstance(part, (int, np.integer)) for part in parts)
+        return super().__getitem__((*parts, Ellipsis) if number else index)  # one number stays an array, as on a device
+
     def __setitem__(self, index: Any, value: Any) -> None:
         target, source = plain(self), plain(value)
         self.tape.do(lambda: target.__setitem__(index, source))

@@ -8,7 +8,7 @@ from layerforge.core.errors import DeviceError
 
 
 def get_backend(name: str = "numpy", device: int = 0) -> Any:
-    """The backend `numpy` or `cupy`.
+    """The backend `numpy` or `cupy`. Of a GPU there is one, so that nets on it share memory and stream.
 
     Raises DeviceError with the reason when its library or device is missing.
     """
@@ -17,7 +17,7 @@ def get_backend(name: str = "numpy", device: int = 0) -> Any:
 
         return NumpyBackend()
     if name == "cupy":
-        from layerforge.backends.cupy import CupyBackend
+        from layerforge.backends.cupy import shared_backend
 
-        return CupyBackend(device)
+        return shared_backend(device)
     raise DeviceError(f"there is no backend {name!r}", hint="the backends are numpy and cupy")

@@ -52,6 +52,22 @@ class CupyOps(
         raise DeviceError(f"the GPU backend has no kernel {name} yet", hint="run this net on the CPU: solver_mode: CPU")
 
 
+_shared: dict[tuple[int, int], Any] = {}  # (the module cupy, device) → backend
+
+
+def shared_backend(device: int = 0) -> CupyBackend:
+    """The backend of this device: made by the first who asks, in use by this thread from here on.
+
+    Raises DeviceError as CupyBackend does.
+    """
+    key = id(open_device(device)), device
+    if key in _shared:
+        _shared[key].use()
+    else:
+        _shared[key] = CupyBackend(device)  # it keeps the module, so that the number stays its own
+    return _shared[key]
+
+
 class CupyBackend:
     """Memory, stream, array module and kernels of the CUDA device with this number.
 

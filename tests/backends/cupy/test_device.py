@@ -152,6 +152,13 @@ def test_backend_works_on_its_own_stream(install):
     assert backend.stream.log == ["use", "synchronize"]
 
 
+def test_backend_of_a_device_is_one(install):
+    install(fake_cupy(devices=2))
+    first = get_backend("cupy", 0)
+    assert get_backend("cupy", 0) is first and get_backend("cupy", 1) is not first
+    assert first.stream.log == ["use", "use"]
+
+
 def test_values_travel_to_the_device_and_back(install):
     install(fake_cupy())
     backend = get_backend("cupy")
