@@ -20,7 +20,7 @@ COMMANDS = (
     "train", "test", "time", "device_query", "run", "layers",
     "dataset", "convert_imageset", "compute_image_mean",
     "extract_features", "classify", "detect",
-    "draw", "plot", "inspect", "diff",
+    "draw", "plot", "export", "inspect", "diff",
     "upgrade_net", "upgrade_solver", "parse_log",
     "zoo", "demo",
 )
