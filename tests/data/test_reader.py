@@ -6,6 +6,7 @@ import lmdb
 import pytest
 
 from layerforge.core.errors import DataError
+from layerforge.data.lmdb import MAGIC
 from layerforge.data.reader import open_database
 
 
@@ -68,7 +69,15 @@ def test_a_cut_off_database_is_an_error(make_lmdb, pictures):
 @pytest.mark.parametrize("content", [b"", b"hello" * 2000, bytes(8192)])
 def test_a_foreign_file_is_an_error(tmp_path, content):
     (tmp_path / "data.mdb").write_bytes(content)
-    with pytest.raises(DataError, match="no LMDB database that this machine can read"):
+    with pytest.raises(DataError, match="no LMDB database that can be read"):
+        open_database(str(tmp_path), "LMDB")
+
+
+@pytest.mark.parametrize("page", [
+    bytes(12) + MAGIC + bytes(200), bytes(12) + MAGIC[::-1] + bytes(200), bytes(16) + MAGIC[::-1] + bytes(200)])
+def test_a_database_of_another_architecture_is_an_error(tmp_path, page):
+    (tmp_path / "data.mdb").write_bytes(page * 20)
+    with pytest.raises(DataError, match="no LMDB database of this architecture"):
         open_database(str(tmp_path), "LMDB")
 
 
