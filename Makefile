@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKERS ?= $(shell c=$$(nproc 2>/dev/null || echo 2); [ $$c -gt 8 ] && c=8; echo $$c)
 
 .DEFAULT_GOAL := menu
-.PHONY: menu setup demo test lint proto bench pycaffe-suite clean
+.PHONY: menu setup demo test lint proto bench layer pycaffe-suite clean
 
 menu: ## this menu
 	@echo "make TARGET"
@@ -39,6 +39,9 @@ proto: $(VENV)/ready ## generates layerforge/schema/_generated from proto/layerf
 
 bench: $(VENV)/ready ## times the layers, and the zoo's nets
 	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -s $(ARGS)
+
+layer: $(VENV)/ready ## writes a layer to start from, and its test: make layer NAME=Swish2
+	@$(BIN)/python -m layerforge.testing.skeleton "$(NAME)" layerforge/layers tests/layers
 
 pycaffe-suite: $(VENV)/ready ## runs pycaffe's own tests: CAFFE=DIR names a folder with the sources of BVLC/caffe
 	@test -d "$(CAFFE)/python/caffe/test" || \

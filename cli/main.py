@@ -17,7 +17,7 @@ from layerforge.cli.flags import Command, Flag, UsageError, bind, describe, pars
 from layerforge.core.errors import LayerForgeError, did_you_mean
 
 COMMANDS = (
-    "train", "test", "time", "device_query", "run", "layers",
+    "train", "test", "time", "device_query", "run", "layers", "check",
     "dataset", "convert_imageset", "compute_image_mean",
     "extract_features", "classify", "detect",
     "draw", "plot", "export", "inspect", "diff",

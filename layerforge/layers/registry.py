@@ -55,7 +55,7 @@ def register(layer: type[Layer]) -> type[Layer]:
     if problem:
         raise NetError(f"{layer.__name__} {problem}", where=_place(layer), hint=hint)
     if layer.Params.message is None and layer.Params.specs():
-        layer.Params.message = _snake(layer.type) + "_param"
+        layer.Params.message = snake(layer.type) + "_param"
     _plugins[layer.type] = layer
     for name, params in _messages(layer.Params):
         declare(name, params)
@@ -98,7 +98,7 @@ def _place(layer: type[Layer]) -> Where | None:
         return None
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
     """MyOwnROILayer2 → my_own_roi_layer2"""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 

@@ -14,18 +14,21 @@ from layerforge.core.files import find_path
 from layerforge.layers.registry import adopt
 
 
-def load_plugins(names: Sequence[str], folder: str = "", where: object = None) -> None:
+def load_plugins(names: Sequence[str], folder: str = "", where: object = None) -> list[ModuleType]:
     """Imports each: a name ending in .py is a file (from the working folder, else from `folder`), any other a module.
 
     What a module's own code raises comes out as it is.
 
     Raises DataError for a file or module that is missing.
     """
+    modules = []
     for name in names:
         if name.endswith(".py"):
-            adopt(_load_file(find_path(name, folder, what="plugin", where=where)))
+            modules.append(_load_file(find_path(name, folder, what="plugin", where=where)))
         else:
-            adopt(_load_module(name, folder, where))
+            modules.append(_load_module(name, folder, where))
+        adopt(modules[-1])
+    return modules
 
 
 def _load_file(path: str) -> ModuleType:
