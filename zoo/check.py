@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -86,19 +87,32 @@ def _differences(file: str, have: Totals, facts: Mapping[str, Any], names: Seque
 def check_passes(model: Model) -> Iterator[str]:
     """What goes wrong in a forward and a backward pass of every net with seeded data: nothing for a good model."""
     for file in model.nets:
-        net = built(model, file, engines=None)
-        feed(net, model.facts["feeds"])
-        loss = net.forward()
-        if not math.isfinite(loss):
-            yield f"{file}: the loss is {loss}"
-        for name in net.outputs:
-            if not np.isfinite(net.blobs[name].data.array(HOST)).all():
-                yield f"{file}: {name} is not finite"
-        if any(net.loss_weights.values()):
-            net.backward()
-            for learnable in net.learnable:
-                if not np.isfinite(learnable.blob.diff.array(HOST)).all():
-                    yield f"{file}: the gradient of {learnable.name} is not finite"
+        yield from (f"{file}: {problem}" for problem in _passes(built(model, file, engines=None), model))
+        gc.collect()  # nets hold themselves in circles, and the next one needs the memory
+
+
+def _passes(net: Net, model: Model) -> list[str]:
+    """What goes wrong in one net."""
+    feed(net, model.facts["feeds"])
+    neutral_statistics(net)
+    loss, problems = net.forward(), []
+    if not math.isfinite(loss):
+        problems.append(f"the loss is {loss}")
+    problems += [f"{name} is not finite" for name in net.outputs
+                 if not np.isfinite(net.blobs[name].data.array(HOST)).all()]
+    if any(net.loss_weights.values()):
+        net.backward()
+        problems += [f"the gradient of {each.name} is not finite" for each in net.learnable
+                     if not np.isfinite(each.blob.diff.array(HOST)).all()]
+    return problems
+
+
+def neutral_statistics(net: Net) -> None:
+    """Kept statistics of mean 0 and variance 1: untrained ones say variance 0, by whose root a net to apply divides."""
+    for layer in net.layers:
+        if layer.type == "BatchNorm":
+            for view in layer.blobs[1:3]:
+                view.blob.data.set(np.ones(view.shape, view.dtype))
 
 
 def feed(net: Net, feeds: Mapping[str, Any], seed: int = 1) -> None:
