@@ -10,9 +10,11 @@ from layerforge.core.storage import Representation, Storage
 
 
 class Access(Enum):
-    """READ; WRITE overwrites whole; UPDATE reads and changes in place; ADD writes after a clear, else updates."""
+    """READ; MAY_READ reads or not; WRITE overwrites whole; UPDATE reads and changes in place; ADD writes after a clear,
+    else updates."""
 
     READ = "reads"
+    MAY_READ = "may read"
     WRITE = "overwrites"
     UPDATE = "updates"
     ADD = "adds to"

@@ -51,21 +51,28 @@ def lifetimes(timeline: Sequence[Iterable[Use]], held: Collection[Storage] = ())
     outside = set(held)
     live: dict[Storage, dict[Representation, Value]] = {}
     values: list[Value] = []
+    maybe: dict[Storage, set[Representation]] = {}  # copies that were made if a reader did read
+    newest: dict[tuple[Storage, Representation], Value] = {}
 
     def begin(storage: Storage, representation: Representation, now: int) -> Value:
+        old = newest.get((storage, representation))
+        if old is not None and old.last == now:  # this very step used the old value: it is changed in place
+            return old
         extent = getattr(representation, "extent", lambda count, dtype: (0, dtype))
         value = Value(storage, representation, now, now, *extent(storage.count, storage.dtype))
         values.append(value)
+        newest[storage, representation] = value
         return value
 
-    def read(storage: Storage, representation: Representation, now: int) -> None:
-        copies = live[storage]
-        if representation not in copies:
-            have, source = next(iter(copies.items()))
+    def read(storage: Storage, representation: Representation, now: int, sure: bool) -> None:
+        copies, unsure = live[storage], maybe.setdefault(storage, set())
+        if representation not in copies or representation in unsure:  # it has to be made from one that is there
+            have, source = next((each, copy) for each, copy in copies.items() if each not in unsure)
             source.last = now
             if not _direct(have, representation):
-                read(storage, HOST, now)
-            copies[representation] = begin(storage, representation, now)
+                read(storage, HOST, now, sure)
+            copies[representation] = copies.get(representation) or begin(storage, representation, now)
+            (unsure.discard if sure else unsure.add)(representation)
         copies[representation].last = now
 
     for now, uses in enumerate(timeline):
@@ -73,14 +80,13 @@ def lifetimes(timeline: Sequence[Iterable[Use]], held: Collection[Storage] = ())
             if storage in outside:
                 continue
             if access is not Access.WRITE and storage in live:
-                read(storage, representation, now)
-            elif access in (Access.READ, Access.UPDATE):
+                read(storage, representation, now, access is not Access.MAY_READ)
+            elif access in (Access.READ, Access.MAY_READ, Access.UPDATE):
                 outside.add(storage)
                 continue
-            if access is not Access.READ:  # in place where the old value was used by this very step
-                old = live.get(storage, {}).get(representation)
-                same = old is not None and old.last == now
-                live[storage] = {representation: old if old and same else begin(storage, representation, now)}
+            if access not in (Access.READ, Access.MAY_READ):
+                live[storage] = {representation: begin(storage, representation, now)}
+                maybe.pop(storage, None)
     values = [value for value in values if value.storage not in outside]
     _mark_final(values)
     return values

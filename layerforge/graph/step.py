@@ -110,7 +110,7 @@ class LayerStep:
 
     def uses(self) -> Uses:
         layer, inputs = self.layer, {view.blob.data for view in self.bottoms}
-        forward = [self._use(view.blob.data, Access.READ) for view in self.bottoms]
+        forward = [] if layer.shares_data else [self._use(view.blob.data, Access.MAY_READ) for view in self.bottoms]
         if layer.writes_tops:
             forward += [self._use(view.blob.data, Access.UPDATE if view.blob.data in inputs else Access.WRITE)
                         for view in self.tops]
@@ -118,9 +118,9 @@ class LayerStep:
 
     def _backward_uses(self) -> tuple[Use, ...]:
         layer, tops = self.layer, {view.blob.diff for view in self.tops}
-        reads = [view.blob.data for view in self.bottoms if layer.backward_reads_bottoms]
-        reads += [view.blob.data for view in self.tops if layer.backward_reads_tops]
-        uses = [self._use(storage, Access.READ) for storage in (*reads, *(view.blob.diff for view in self.tops))]
+        reads = [view.blob.data for view in self.bottoms if layer.backward_reads_bottoms and not layer.shares_data]
+        reads += [view.blob.data for view in self.tops if layer.backward_reads_tops and not layer.shares_data]
+        uses = [self._use(storage, Access.MAY_READ) for storage in (*reads, *(view.blob.diff for view in self.tops))]
         for view, wanted in zip(self.bottoms, self.propagate_down):
             if wanted and not (layer.shares_data and view.blob.diff in tops):
                 uses.append(self._use(view.blob.diff, Access.UPDATE if view.blob.diff in tops else Access.WRITE))

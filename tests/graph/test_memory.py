@@ -60,6 +60,18 @@ def test_a_second_representation_is_a_second_value_and_its_source_lives_until_it
     assert found == [(a, HOST, 0, 2), (a, OTHER, 2, 3)]
 
 
+def test_a_representation_that_one_step_reads_and_makes_anew_keeps_its_place():
+    a = Storage(4)
+    found = spans([[(a, W)], [(a, R), (a, W, OTHER), (a, R)], [(a, R)]])
+    assert found == [(a, HOST, 0, 2), (a, OTHER, 1, 1)]
+
+
+def test_a_conversion_that_may_not_happen_keeps_its_source():
+    a = Storage(4)
+    found = spans([[(a, W)], [(a, Access.MAY_READ, OTHER)], [(a, R, OTHER)], [(a, R, OTHER)]])
+    assert found == [(a, HOST, 0, 2), (a, OTHER, 1, 3)]
+
+
 def test_what_is_read_before_it_is_written_is_not_placed():
     a, b = Storage(4), Storage(4)
     assert spans([[(a, R), (b, W)], [(a, W), (b, R)]]) == [(b, HOST, 0, 1)]
