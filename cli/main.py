@@ -53,9 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given.pop("version", False):
             print(f"layerforge {layerforge.__version__}")
             return 0
-        if given.pop("plugins", ""):
-            raise UsageError("--plugins is reserved, it loads nothing yet",
-                             hint='a layer of type "Python" finds your class by module and name, without a plugin')
         wants_help = given.pop("help", False)
         if others[:1] == ["help"]:
             wants_help, others = True, others[1:]

@@ -72,11 +72,11 @@ def _run_file(path: str) -> None:
 
 
 def _own_frames(traceback: TracebackType | None) -> TracebackType | None:
-    """The traceback without the frames of this file and of runpy."""
+    """The traceback without the frames of this file and of runpy; None when there are no others."""
     at = traceback
     while at is not None and (at.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>")):
         at = at.tb_next
-    return at or traceback
+    return at
 
 
 def _give_back_old_names() -> None:

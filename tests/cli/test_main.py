@@ -62,9 +62,9 @@ def test_a_command_may_be_written_with_a_dash(capsys):
     assert main(["device-query", "--help"]) == 0
 
 
-def test_plugins_are_reserved_and_say_so(capsys):
-    assert main(["--plugins", "mine", "device_query"]) == 2
-    assert "--plugins is reserved" in capsys.readouterr().err
+def test_plugins_are_loaded_before_the_command_runs(capsys):
+    assert main(["--plugins", "no_such_module", "device_query"]) == 1
+    assert "plugin 'no_such_module' is missing" in capsys.readouterr().err
 
 
 def test_a_flag_of_another_command_is_wrong_usage(capsys):

@@ -81,6 +81,11 @@ def test_an_error_of_the_script_shows_the_scripts_frames_alone(launch):
     assert [line.split('"')[1] for line in lines if "File" in line] == ["script.py", "script.py"]
 
 
+def test_a_script_of_python_2_is_told_its_line(launch):
+    done = launch("script.py", script="print 'old'\n")
+    assert done.returncode == 1 and done.stderr.splitlines()[0].strip() == 'File "script.py", line 1'
+
+
 def test_a_process_that_the_script_starts_finds_caffe_too(launch):
     started = "import caffe, caffe.io; print(caffe.Net)"
     text = f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{started}'], check=True)"
