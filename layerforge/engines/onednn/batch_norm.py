@@ -11,20 +11,19 @@ from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST
 from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
-from layerforge.engines.onednn.layout import Layout
+from layerforge.engines.onednn.layout import Layout, aligned_zeros
 from layerforge.engines.onednn.primitive import (
     Argument,
     Context,
     Descriptor,
     Fixed,
-    Gradient,
     Primitive,
     Read,
     Refused,
     Write,
 )
-from layerforge.engines.onednn.statistics import Moments
-from layerforge.engines.onednn.step import Work, elements
+from layerforge.engines.onednn.statistics import GradientSums, Moments, Pieces
+from layerforge.engines.onednn.step import Runs, Work, elements
 
 SMALL = 2.0**-10  # the eps of a Scale alone: with 1 - eps it adds up to 1 without rounding
 
@@ -161,8 +160,9 @@ def batch_norm(context: Context, steps: Sequence[Any], source: Blob | None = Non
         work.restore = restore
     data = aside or bottom
     mean, variance = np.zeros(norm.channels, np.float32), np.zeros(norm.channels, np.float32)
+    pieces, moments = Pieces(context, x), None
     if norm.batch:
-        moments = Moments(context, data, x, mean, variance)
+        moments = Moments(context, data, x, pieces, mean, variance)
         work.forwards += [moments, _Sums(norm, mean, variance, elements(shape) // norm.channels)]
     else:
         work.forwards.append(_Kept(norm, mean, variance))
@@ -186,42 +186,85 @@ def batch_norm(context: Context, steps: Sequence[Any], source: Blob | None = Non
     work.flops = 4 * elements(shape)
     context.writes(top, x)
     if first.needed:
-        work.backwards = [_backward(context, norm, first, data, x, flags, workspace, mean, variance)]
+        work.backwards = [_Gradient(context, norm, first, data, x, pieces, moments, workspace, mean, variance)]
     return work
 
 
-def _backward(
-    context: Context,
-    norm: Norm,
-    first: Any,
-    data: Blob,
-    x: Layout,
-    flags: int,
-    workspace: Fixed | None,
-    mean: np.ndarray,
-    variance: np.ndarray,
-) -> Primitive:
-    small = context.layouts.plain((norm.channels,))
-    if not norm.batch:
-        flags |= n.GLOBAL_STATISTICS
-    prop = n.BACKWARD if norm.gamma or norm.beta else n.BACKWARD_DATA
-    hint = Descriptor(context, "batch_normalization_forward", n.TRAINING, x.desc, x.desc, norm.eps, flags)
-    desc = Descriptor(
-        context, "batch_normalization_backward", prop, x.desc, x.desc, x.desc, norm.eps, flags, hint.handle
-    ).fast()
-    target = norm.bottom if first.propagate_down[0] else Blob(norm.bottom.shape)
-    arguments: list[Argument] = [
-        Read(n.SRC, data, "data", x),
-        Fixed(n.MEAN, small, mean),
-        Fixed(n.VARIANCE, small, variance),
-        Read(n.DIFF_DST, norm.top, "diff", x),
-        Write(n.DIFF_SRC, target, "diff", x),
-    ]
-    if workspace:
-        arguments.append(Fixed(n.WORKSPACE, workspace.layout, workspace.array))
-    if norm.gamma:
-        arguments.append(Read(n.SCALE, norm.gamma, "data", small))
-    for index, blob, wanted in ((n.DIFF_SCALE, norm.gamma, norm.wanted[0]), (n.DIFF_SHIFT, norm.beta, norm.wanted[1])):
-        if blob:
-            arguments.append(Gradient(index, blob, small) if wanted else Write(index, Blob(blob.shape), "diff", small))
-    return Primitive(desc, arguments)
+class _Gradient:
+    """dx = γ / √(σ² + eps) · (dy - Σ dy / M - x̂ · Σ(dy · x̂) / M), with kept statistics the first term alone; dγ, dβ."""
+
+    def __init__(
+        self,
+        context: Context,
+        norm: Norm,
+        first: Any,
+        data: Blob,
+        x: Layout,
+        pieces: Pieces,
+        moments: Moments | None,
+        workspace: Fixed | None,
+        mean: np.ndarray,
+        variance: np.ndarray,
+    ) -> None:
+        self.norm, self.mean, self.variance, self.pieces, self.moments = norm, mean, variance, pieces, moments
+        target = norm.bottom if first.propagate_down[0] else Blob(norm.bottom.shape)
+        self.sums = GradientSums(context, pieces, x, norm.eps, data, norm.top, target, workspace)
+        self.total = elements(x.shape) // norm.channels
+        self.rest: Runs | None = None
+        self.wide = context.layouts.like(x, (1, norm.channels, *(1 for _ in x.shape[2:])))
+        self.slope, self.offset = (aligned_zeros(self.wide.nbytes) for _ in range(2))
+        if norm.batch and first.propagate_down[0]:
+            self.rest = _PlainRest(self, data, target, x) if x.is_plain else self._rest(context, data, target, x)
+
+    def _rest(self, context: Context, data: Blob, target: Blob, x: Layout) -> Primitive:
+        """dx ← dx + slope · x + offset"""
+        wide = self.wide
+
+        def sum_and_offset(library: Any, chain: int) -> None:
+            library.call("post_ops_append_sum", chain, 1.0, 0, 0)
+            library.call("post_ops_append_binary", chain, n.ADD, wide.desc)
+
+        desc = Descriptor(context, "binary", n.MULTIPLY, x.desc, wide.desc, x.desc, post_ops=sum_and_offset).fast()
+        return Primitive(
+            desc,
+            [
+                Read(n.SRC, data, "data", x),
+                Fixed(n.SRC_1, wide, self.slope),
+                Read(n.DST, target, "diff", x),
+                Fixed(n.SECOND_POST_OP, wide, self.offset),
+            ],
+        )
+
+    def run(self) -> None:
+        norm, sums, spread = self.norm, self.sums, self.pieces.spread
+        gamma = norm.gamma.data.array(HOST) if norm.gamma else np.float32(1)
+        spread(self.mean, 0, sums.mean.array.view(np.float32))
+        spread(self.variance, 1, sums.variance.array.view(np.float32))
+        spread(gamma, 0, sums.gamma.array.view(np.float32))
+        sums.run()
+        inverse = 1 / np.sqrt(self.variance.astype(np.float64) + norm.eps)
+        if self.moments:  # the kernel knows the mean in float32 alone
+            sums.scale += (self.mean - self.moments.exact) * inverse * sums.shift
+        for blob, wanted, values in zip((norm.gamma, norm.beta), norm.wanted, (sums.scale, sums.shift)):
+            if blob and wanted:
+                total = blob.diff.array(HOST)
+                np.add(total, values, out=total, casting="same_kind")
+                blob.diff.wrote(HOST)
+        if self.rest is not None:
+            factor = gamma * inverse / self.total
+            slope, offset = self.slope[: norm.channels], self.offset[: norm.channels]
+            slope[...] = -factor * inverse * sums.scale
+            offset[...] = -factor * sums.shift - slope.astype(np.float64) * self.mean
+            self.rest.run()
+
+
+class _PlainRest:
+    """dx ← dx + slope · x + offset, in plain order."""
+
+    def __init__(self, owner: _Gradient, data: Blob, target: Blob, x: Layout) -> None:
+        self.owner, self.data, self.target = owner, data, target
+        self.shape = (x.shape[0], x.shape[1], -1)
+
+    def run(self) -> None:
+        x, dx = (storage.array(HOST).reshape(self.shape) for storage in (self.data.data, self.target.diff))
+        dx += x * self.owner.slope[:, None] + self.owner.offset[:, None]

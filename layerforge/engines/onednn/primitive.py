@@ -270,13 +270,17 @@ class Primitive:
         self._execute = library.execute
         weakref.finalize(self, _destroy, library, handle, [a.memory for a in arguments])
 
+    def execute(self) -> None:
+        """The kernel alone, on the memory of the last run."""
+        status = self._execute(self._handle, self._stream, self._count, self._args)
+        if status:
+            raise OneDnnError("primitive_execute", status)
+
     def run(self) -> None:
         """Binds and executes."""
         for argument in self.arguments:
             argument.bind()
-        status = self._execute(self._handle, self._stream, self._count, self._args)
-        if status:
-            raise OneDnnError("primitive_execute", status)
+        self.execute()
         for gradient in self._gradients:
             gradient.finish()
 

@@ -1,13 +1,14 @@
-"""Means and variances of a batch, per channel, as accurate as sums in double precision.
+"""Sums over a batch, per channel, as accurate as in double precision: statistics, and what BatchNorm's gradient needs.
 
-oneDNN adds up a whole channel in one float32 accumulator, which costs digits on large maps. Here its kernel sees the
-batch in small pieces, each a channel of its own; their means and variances (two passes over cached memory) are joined
-in float64:
+oneDNN adds up a whole channel in one float32 accumulator, which costs digits on large maps. Here its kernels see the
+batch in small pieces, each a channel of its own; what they give is joined in float64:
 
     μ = mean of μ_k        σ² = mean of σ²_k + mean of (μ_k - μ)²      (pieces of one size)
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -17,85 +18,152 @@ from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout, aligned_zeros
 from layerforge.engines.onednn.primitive import Context, Descriptor, Fixed, Primitive
 
-PIECE = 1024  # values of one channel that are added up in float32
+PIECE = 128  # values of one channel that are added up in float32
 CACHED = 1 << 20  # bytes of the batch that one call goes over
 
 
-class Moments:
-    """Writes the mean and the variance (divided by the number of values) of blob's data into float32 arrays (C,).
+class Pieces:
+    """How the memory of a layout is cut: blocked and plain ones into samples and rows, others into samples.
 
-    Blocked and plain layouts are cut into samples and rows; others into samples.
+    view      one call's memory, with its pieces as channels
+    calls     how many calls go over the batch;  values  of the array in each
     """
 
-    def __init__(self, context: Context, blob: Blob, layout: Layout, mean: np.ndarray, variance: np.ndarray) -> None:
-        self.blob, self.layout, self.mean, self.variance = blob, layout, mean, variance
-        samples, self.channels, *sizes = layout.shape
+    def __init__(self, context: Context, layout: Layout) -> None:
+        samples, channels, *sizes = layout.shape
         block = layout.channel_block
+        self.channels, self.block = channels, block
         self.rows = _divisor(sizes[0], sizes) if block and len(sizes) > 1 else 1
-        self.samples = samples
-        padded = -(-self.channels // block) * block if block else self.channels
+        self.padded = -(-channels // block) * block if block else channels
         self.at_once = max(1, min(samples, CACHED * samples // max(layout.nbytes, 1))) if block else 1
         while samples % self.at_once:
             self.at_once -= 1
-        pieces = self.at_once * padded * self.rows
-        self.block, self.padded = block, padded
-        self.bytes_each = layout.nbytes // samples
-        if block:
-            inner = (sizes[0] // self.rows, *sizes[1:]) if sizes else ()
-            view = context.layouts.like(layout, (1, pieces, *inner))
-        else:
-            view = context.layouts.like(layout, (1, self.channels, *sizes))
+        self.calls = samples // self.at_once
+        self.values = layout.nbytes // 4 // self.calls
+        inner = (sizes[0] // self.rows, *sizes[1:]) if block and sizes else tuple(sizes)
+        self.count = self.at_once * self.padded * self.rows if block else channels
+        self.view = context.layouts.like(layout, (1, self.count, *inner))
+
+    def part(self, array: np.ndarray, call: int) -> np.ndarray:
+        """What this call goes over."""
+        return array[call * self.values : (call + 1) * self.values]
+
+    def join(self, values: np.ndarray) -> np.ndarray:
+        """(calls, pieces) → (pieces of a channel, C)"""
+        if not self.block:
+            return values[:, : self.channels]
+        groups = values.reshape(
+            -1, self.padded // self.block, self.rows, self.block
+        )  # (samples, C / block, rows, block)
+        return groups.transpose(0, 2, 1, 3).reshape(-1, self.padded)[:, : self.channels]
+
+    def spread(self, values: np.ndarray, rest: float, out: np.ndarray) -> None:
+        """(C,) → a number for each piece of a call; `rest` for the padding."""
+        if not self.block:
+            out[: self.channels] = values
+            return
+        whole = np.full(self.padded, rest, np.float32)
+        whole[: self.channels] = values
+        parts = out.reshape(self.at_once, self.padded // self.block, self.rows, self.block)
+        parts[...] = whole.reshape(1, -1, 1, self.block)
+
+
+class Moments:
+    """Writes the mean and the variance (divided by the number of values) of blob's data into float32 arrays (C,)."""
+
+    def __init__(
+        self, context: Context, blob: Blob, layout: Layout, pieces: Pieces, mean: np.ndarray, variance: np.ndarray
+    ) -> None:
+        self.blob, self.layout, self.pieces, self.mean, self.variance = blob, layout, pieces, mean, variance
+        view = pieces.view
         desc = Descriptor(context, "batch_normalization_forward", n.TRAINING, view.desc, view.desc, 0.0, 0).fast()
         small = desc.layout(n.MEAN)
-        self._means = aligned_zeros(small.nbytes)
-        self._variances = aligned_zeros(small.nbytes)
-        self._from = Window(n.SRC, view, np.empty(0, np.float32))
+        self._from = Fixed(n.SRC, view, _EMPTY)
         context.spill.need(view.nbytes)
-        self._primitive = Primitive(
-            desc,
-            [
-                self._from,
-                Spill(n.DST, view, context),
-                Fixed(n.MEAN, small, self._means),
-                Fixed(n.VARIANCE, small, self._variances),
-            ],
+        self._means, self._variances = (
+            Fixed(index, small, aligned_zeros(small.nbytes)) for index in (n.MEAN, n.VARIANCE)
         )
-        self.calls = samples // self.at_once
-        self._all = np.zeros((2, self.calls, self._means.size))
+        self._primitive = Primitive(desc, [self._from, Spill(n.DST, view, context), self._means, self._variances])
+        self._all = np.zeros((2, pieces.calls, pieces.count))
+        self.exact = np.zeros(pieces.channels)  # the mean in float64
 
     def run(self) -> None:
         source = self.blob.data.array(self.layout.representation)
-        each = self.bytes_each * self.at_once // 4
-        for call in range(self.calls):
-            self._from.array = source[call * each : (call + 1) * each]
+        for call in range(self.pieces.calls):
+            self._from.array = self.pieces.part(source, call)
             self._primitive.run()
-            self._all[0, call], self._all[1, call] = self._means, self._variances
-        if self.block:  # (2, samples, C / block, rows, block)
-            parts = self._all.reshape(2, self.samples, self.padded // self.block, self.rows, self.block)
-            parts = parts.transpose(0, 1, 3, 2, 4).reshape(2, -1, self.padded)[:, :, : self.channels]
-        else:
-            parts = self._all
-        mean = parts[0].mean(0)
-        variance = parts[1].mean(0) + np.square(parts[0] - mean).mean(0)
-        self.mean[...], self.variance[...] = mean, variance
+            self._all[0, call] = self._means.array[: self.pieces.count]
+            self._all[1, call] = self._variances.array[: self.pieces.count]
+        means, variances = (self.pieces.join(values) for values in self._all)
+        self.exact = mean = means.mean(0)
+        self.mean[...] = mean
+        self.variance[...] = variances.mean(0) + np.square(means - mean).mean(0)
 
     def uses(self) -> list[Use]:
         return [Use(self.blob.data, self.layout.representation, Access.READ)]
 
 
-class Window(Fixed):
-    """An array that differs from call to call."""
+class GradientSums:
+    """dx ← γ / √(σ² + eps) · dy', and in float64 the sums over each channel of dy' · x̂ and dy', where dy' is dy behind
+    the ReLU.
 
-    __slots__ = ()
+    scale, shift   the sums, (C,)
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        pieces: Pieces,
+        layout: Layout,
+        eps: float,
+        x: Blob,
+        dy: Blob,
+        dx: Blob,
+        workspace: Fixed | None,
+    ) -> None:
+        self.pieces, self.layout, self.x, self.dy, self.dx, self.workspace = pieces, layout, x, dy, dx, workspace
+        view = pieces.view.desc
+        flags = n.GLOBAL_STATISTICS | n.USE_SCALE | n.USE_SHIFT | (n.FUSE_RELU if workspace else 0)
+        hint = Descriptor(context, "batch_normalization_forward", n.TRAINING, view, view, eps, flags)
+        desc = Descriptor(
+            context, "batch_normalization_backward", n.BACKWARD, view, view, view, eps, flags, hint.handle
+        ).fast()
+        small = desc.layout(n.MEAN)
+        self._parts = [Fixed(index, pieces.view, _EMPTY) for index in (n.SRC, n.DIFF_DST, n.DIFF_SRC)]
+        self.mean, self.variance, self.gamma, self._scale, self._shift = (
+            Fixed(index, small, aligned_zeros(small.nbytes))
+            for index in (n.MEAN, n.VARIANCE, n.SCALE, n.DIFF_SCALE, n.DIFF_SHIFT)
+        )
+        arguments = [*self._parts, self.mean, self.variance, self.gamma, self._scale, self._shift]
+        self._signs = Fixed(n.WORKSPACE, desc.layout(n.WORKSPACE), _EMPTY) if workspace else None
+        self._primitive = Primitive(desc, [*arguments, self._signs] if self._signs else arguments)
+        self._all = np.zeros((2, pieces.calls, pieces.count))
+        self.scale = self.shift = np.zeros(0)
+
+    def run(self) -> None:
+        arrays = [blob.diff.array(self.layout.representation) for blob in (self.dy,)]
+        arrays = [self.x.data.array(self.layout.representation), *arrays]
+        arrays.append(self.dx.diff.claim(self.layout.representation))
+        pieces = self.pieces
+        for call in range(pieces.calls):
+            for part, array in zip(self._parts, arrays):
+                part.array = pieces.part(array, call)
+            if self._signs and self.workspace:
+                size = self.workspace.array.size // pieces.calls
+                self._signs.array = self.workspace.array[call * size : (call + 1) * size]
+            self._primitive.run()
+            self._all[0, call] = self._scale.array[: pieces.count]
+            self._all[1, call] = self._shift.array[: pieces.count]
+        self.scale, self.shift = (pieces.join(values).sum(0) for values in self._all)
 
 
 class Spill(Fixed):
-    """Where values go that nobody reads: the scratch block."""
+    """Where values go that nobody reads: a block that all such share."""
 
     __slots__ = ("context",)
 
     def __init__(self, index: int, layout: Layout, context: Context) -> None:
-        super().__init__(index, layout, np.empty(0, np.float32))
+        super().__init__(index, layout, _EMPTY)
         self.context = context
 
     def bind(self) -> None:
@@ -103,7 +171,10 @@ class Spill(Fixed):
         super().bind()
 
 
+_EMPTY = np.empty(0, np.float32)
+
+
 def _divisor(height: int, sizes: list[int]) -> int:
     """Into how many equal pieces the rows are cut, so that one has at most PIECE values where that can be."""
-    values = int(np.prod(sizes))
+    values = math.prod(sizes)
     return next((k for k in range(1, height + 1) if height % k == 0 and values // k <= PIECE), height)

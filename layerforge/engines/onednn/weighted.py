@@ -69,7 +69,7 @@ def norm_length(steps: Sequence[Any], index: int, keep: str) -> int:
 
 
 def _overwritten(steps: Sequence[Any], index: int) -> bool:
-    """Whether a layer behind changes the output's signs in place: the gradient then follows the new ones, as in Caffe."""
+    """Whether a layer behind changes the output's signs in place: the gradient then follows those, as in Caffe."""
     blob = steps[index].tops[0].blob
     behind = steps[index + 1 :]
     reader = next((step for step in behind if any(view.blob is blob for view in step.bottoms)), None)

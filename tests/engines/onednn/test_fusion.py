@@ -35,8 +35,9 @@ CHAINS = {
 }
 
 
-def chain(name, phase=Phase.TRAIN):
-    pair = Pair(net_text(*CHAINS[name], *([BEHIND] if name[0] == "c" else [])), phase)
+def chain(name, phase=Phase.TRAIN, outputs=20):
+    text = net_text(*CHAINS[name], *([BEHIND] if name[0] == "c" else []))
+    pair = Pair(text.replace("num_output: 20", f"num_output: {outputs}"), phase)
     for net in pair.nets:
         if "n" in net.params:
             rng = np.random.default_rng(5)
@@ -45,10 +46,11 @@ def chain(name, phase=Phase.TRAIN):
     return pair
 
 
+@pytest.mark.parametrize("outputs", [20, 32])  # channels last, and in blocks
 @pytest.mark.parametrize("phase", [Phase.TRAIN, Phase.TEST])
 @pytest.mark.parametrize("name", CHAINS)
-def test_a_chain_in_place_is_one_step_and_agrees(name, phase):
-    pair = chain(name, phase)
+def test_a_chain_in_place_is_one_step_and_agrees(name, phase, outputs):
+    pair = chain(name, phase, outputs)
     covering = next(step for step in pair.engine.steps if 1 in step.layers)
     assert covering.layers == tuple(range(1, 1 + len(CHAINS[name])))
     for _ in range(3):
