@@ -257,6 +257,9 @@ class _Gradient:
             offset[...] = -factor * sums.shift - slope.astype(np.float64) * self.mean
             self.rest.run()
 
+    def uses(self) -> Sequence[Use]:
+        return [*self.sums.uses(), *(self.rest.uses() if self.rest else ())]
+
 
 class _PlainRest:
     """dx ← dx + slope · x + offset, in plain order."""
@@ -268,3 +271,6 @@ class _PlainRest:
     def run(self) -> None:
         x, dx = (storage.array(HOST).reshape(self.shape) for storage in (self.data.data, self.target.diff))
         dx += x * self.owner.slope[:, None] + self.owner.offset[:, None]
+
+    def uses(self) -> Sequence[Use]:
+        return Use(self.data.data, HOST, Access.READ), Use(self.target.diff, HOST, Access.UPDATE)

@@ -156,6 +156,15 @@ class GradientSums:
             self._all[1, call] = self._shift.array[: pieces.count]
         self.scale, self.shift = (pieces.join(values).sum(0) for values in self._all)
 
+    def uses(self) -> list[Use]:
+        """dx may be dy."""
+        representation = self.layout.representation
+        return [
+            Use(self.x.data, representation, Access.READ),
+            Use(self.dy.diff, representation, Access.READ),
+            Use(self.dx.diff, representation, Access.WRITE),
+        ]
+
 
 class Spill(Fixed):
     """Where values go that nobody reads: a block that all such share."""
