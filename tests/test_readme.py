@@ -74,7 +74,7 @@ def shortened(line: str) -> str:
     if line == "make demo":
         line = re.search(r"^demo:.*\n\t\$\(BIN\)/(layerforge demo .*)", (ROOT / "Makefile").read_text(), re.M)[1]
     line = line.removeprefix(".venv/bin/")
-    line = re.sub("iter_(1500|2000|6000|10000)", f"iter_{ITERATIONS}", line).replace("iter_5000", "iter_2")
+    line = re.sub("iter_(300|1500|2000|6000|10000)", f"iter_{ITERATIONS}", line).replace("iter_5000", "iter_2")
     line = line.replace("--iterations 4000", "--iterations 4")
     line = line.replace("--iterations 100", "--iterations 1").replace("--from FOLDER", "--from mnist")
     line = re.sub(r"dataset mnist$", "dataset mnist --from mnist", line)

@@ -82,10 +82,5 @@ def test_googlenet_has_auxiliary_heads_in_training_only():
     assert (train, deploy) == (13_378_280, 6_998_552)
 
 
-def test_resnet50_takes_the_authors_offsets_on_the_stage_published():
-    assert [b.shape for b in built(models()["resnet50"], DEPLOY, stages=["published"]).params["conv1"]] == [
-        (64, 3, 7, 7), (64,)]
-
-
 def test_every_folder_with_texts_is_a_model():
     assert {path.parent.name for path in ROOT.glob("*/*.prototxt")} == set(models())

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
+from narrow_nets import reduced
 
 from layerforge.core.storage import HOST
-from layerforge.netdef.filter import filter_net
-from layerforge.netdef.types import Field, LayerDef, NetDef, NetState, Phase
 from layerforge.schema.read import read_solver
 from layerforge.schema.write import net_text
 from layerforge.solver.loop import Solver
-from layerforge.zoo.catalogue import TRAIN_VAL, models
-from layerforge.zoo.check import fed
-
-CLASSES = 10  # in place of 1,000
-MESSAGES = {"Convolution": "convolution_param", "InnerProduct": "inner_product_param", "LSTM": "recurrent_param",
-            "Embed": "embed_param", "OneHot": "one_hot_param"}
+from layerforge.zoo.catalogue import models
 
 # Model: by how much its widths are divided, the sizes that are not theirs (None: the front matter's), and the rate.
 CASES: dict[str, tuple[int, Mapping[str, list[int]], float]] = {
-    "lenet": (1, {}, 0.002), "linear": (1, {}, 0.01), "mlp": (4, {}, 0.002), "cifar10_quick": (1, {}, 0.002),
+    "lenet": (1, {}, 0.002), "lenet_digits": (1, {}, 0.002), "linear": (1, {}, 0.01), "mlp": (4, {}, 0.002),
+    "cifar10_quick": (1, {}, 0.002),
     "cifar10_full": (1, {}, 0.002), "resnet20": (2, {}, 0.01), "alexnet": (16, {}, 0.002), "caffenet": (16, {}, 0.002),
     "zfnet": (16, {}, 0.002), "nin": (8, {}, 0.002), "vgg11": (16, {}, 0.002), "googlenet": (8, {}, 0.002),
     "inception_bn": (16, {}, 0.01), "inception_v3": (16, {}, 0.01), "inception_v4": (16, {}, 0.01),
@@ -43,41 +36,6 @@ SOLVER = """
 net: "{net}" type: "Adam" base_lr: {rate} momentum: 0.9 momentum2: 0.999 lr_policy: "fixed" max_iter: 100
 snapshot_after_train: false random_seed: 1
 """
-
-
-def narrowed(layer: LayerDef, factor: int, outputs: int, many: bool) -> LayerDef:
-    """The layer with a part of its channels and groups.
-
-    outputs  how many the net gives in the end: these stay, or with `many` become CLASSES, as the words of a text do
-    """
-    name = MESSAGES.get(layer.type)
-    if name not in layer.params:
-        return layer
-    fields = dict(layer.params[name].value)
-    for key, field in fields.items():
-        if key == "num_output" and field.value == outputs or key in ("input_dim", "depth"):
-            fields[key] = Field(CLASSES) if many else field
-        elif key == "num_output" or key == "group" and field.value > 3:
-            fields[key] = Field(-(-field.value // factor))
-    return replace(layer, params={**layer.params, name: Field(fields)})
-
-
-def reduced(name: str, factor: int, sizes: Mapping[str, list[int]]) -> tuple[NetDef, dict[str, Any]]:
-    """A narrow training net that reads four items, and what it is fed."""
-    model = models()[name]
-    feeds = {key: dict(spec) for key, spec in model.facts["feeds"].items()}
-    shape = next(iter(model.facts["outputs"].values()))
-    outputs, many = shape[2 if len(shape) == 3 else 1], feeds.get("label", {}).get("below", 0) > 100
-    for key, spec in feeds.items():
-        batch_axis = 1 if "cont" in feeds else 0  # (T, N) or (N, ...)
-        spec["shape"] = sizes.get(key) or [4 if i == batch_axis else n for i, n in enumerate(spec["shape"])]
-        if many and spec.get("below", 0) > 100:
-            spec["below"] = CLASSES
-    state = NetState(Phase.TRAIN)
-    net = filter_net(fed(model.definition(TRAIN_VAL), state, feeds), state)
-    plain = (replace(layer, phase=None, include=(), exclude=()) for layer in net.layers)
-    layers = tuple(narrowed(layer, factor, outputs, many) for layer in plain)
-    return replace(net, layers=layers, state=NetState()), feeds
 
 
 @pytest.mark.parametrize("name", CASES)
