@@ -80,10 +80,11 @@ class Storage:
     lent     the host's array was handed out to be read and written at any time
     places   memory from a plan, by representation; None: the storage takes its own. A plan gives a value up when its
              last reader has run, and reading it then is an error
+    lasting  it outlives the plan, which places only conversions of it
     resized  called when the number of values of a planned storage changes
     """
 
-    __slots__ = ("count", "dtype", "version", "initial", "home", "cleared", "lent", "places", "resized", "_gone",
+    __slots__ = ("count", "dtype", "version", "initial", "home", "cleared", "lent", "places", "lasting", "resized", "_gone",
                  "_copies")
 
     def __init__(
@@ -94,6 +95,7 @@ class Storage:
         self.home: Representation = HOST
         self.cleared = self.lent = self._gone = False
         self.places: dict[Representation, Array] | None = None
+        self.lasting = True
         self.resized: Callable[[], None] | None = None
         self._copies: dict[Representation, tuple[Array, int]] = {}
 
@@ -146,7 +148,7 @@ class Storage:
 
     def lend(self) -> np.ndarray:
         """The host's array for a user, who may keep it and write into it: now it is the newest version."""
-        if self.places is not None:
+        if not self.lasting:
             raise _not_kept()
         array: np.ndarray = self.array(HOST)
         self.wrote(HOST)
@@ -208,6 +210,12 @@ class Storage:
             return
         self._copies.clear()
         self._gone = True
+
+    def trim(self, representation: Representation) -> None:
+        """Keeps the value in this representation alone, and the host's array while a user holds it."""
+        self.array(representation)
+        lent = self.is_lent()
+        self._copies = {r: held for r, held in self._copies.items() if r is representation or (lent and r is HOST)}
 
     def release(self) -> None:
         """Gives all memory back; the value becomes zeros."""

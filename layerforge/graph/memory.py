@@ -7,8 +7,9 @@ lifetimes do not meet may stand in the same place. A value in a second represent
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from layerforge.graph.step import Step
 ALIGNMENT = 64  # bytes, a cache line
 MAX_PLANS = 16  # plans that are kept for nets whose shapes change to and fro
 Shapes = tuple[tuple[int, ...], ...]
+
+
+_NONE: Mapping[Storage, Representation] = MappingProxyType({})
 
 
 @dataclass(eq=False)
@@ -46,10 +50,16 @@ class Value:
         return -(-self.length * self.dtype.itemsize // ALIGNMENT) * ALIGNMENT
 
 
-def lifetimes(timeline: Sequence[Iterable[Use]], held: Collection[Storage] = ()) -> list[Value]:
-    """The values of all storages but those held, and those that are read before anything writes them."""
-    outside = set(held)
-    live: dict[Storage, dict[Representation, Value]] = {}
+def lifetimes(
+    timeline: Sequence[Iterable[Use]], held: Collection[Storage] = (), homes: Mapping[Storage, Representation] = _NONE
+) -> list[Value]:
+    """The values of all storages but those held, and those that are read before anything writes them.
+
+    homes  storages that keep their value in this representation, whatever the iteration does: parameters. Only their
+           conversions are placed.
+    """
+    outside = set(held).difference(homes)
+    live = {storage: {home: Value(storage, home, 0, 0, 0, storage.dtype)} for storage, home in homes.items()}
     values: list[Value] = []
     maybe: dict[Storage, set[Representation]] = {}  # copies that were made if a reader did read
     newest: dict[tuple[Storage, Representation], Value] = {}
@@ -88,7 +98,7 @@ def lifetimes(timeline: Sequence[Iterable[Use]], held: Collection[Storage] = ())
                 live[storage] = {representation: begin(storage, representation, now)}
                 maybe.pop(storage, None)
     values = [value for value in values if value.storage not in outside]
-    _mark_final(values)
+    _mark_final(value for value in values if value.storage not in homes)
     return values
 
 
@@ -149,10 +159,25 @@ class MemoryPlan:
         return sum(sizes.values())
 
 
-def plan_memory(steps: Sequence[Step], held: Collection[Storage]) -> MemoryPlan:
+@dataclass
+class Around:
+    """What a plan must know beside the steps.
+
+    held       storages that no plan places: read between passes, shared with other nets, or put there by a user
+    homes      parameters whose conversions are placed
+    finishing  step number → what happens right after its backward: updates of parameters
+    """
+
+    held: Collection[Storage] = ()
+    homes: Mapping[Storage, Representation] = field(default_factory=dict)
+    finishing: Mapping[int, Sequence[Use]] = field(default_factory=dict)
+
+
+def plan_memory(steps: Sequence[Step], around: Around) -> MemoryPlan:
     """Forward by the steps, then backward by them in reverse."""
     uses = [step.uses() for step in steps]
-    values = lifetimes([*(u.forward for u in uses), *(u.backward for u in reversed(uses))], held)
+    backward = [(*u.backward, *around.finishing.get(i, ())) for i, u in enumerate(uses)]
+    values = lifetimes([*(u.forward for u in uses), *reversed(backward)], around.held, around.homes)
     return MemoryPlan(tuple(values), len(steps), pack(values))
 
 
@@ -169,8 +194,8 @@ class Memory:
     poison = False
 
     def __init__(self, steps: Sequence[Step], held: Collection[Storage], packs: bool = True) -> None:
-        self.packs = packs
-        self._steps, self._held = steps, held
+        self.packs, self.around = packs, Around(held)
+        self._steps = steps
         self._plans: dict[Shapes, MemoryPlan] = {}
         self._plan: MemoryPlan | None = None
         self._block: np.ndarray[Any, Any] | None = None
@@ -183,10 +208,16 @@ class Memory:
     def plan(self) -> MemoryPlan:
         """The plan for the present shapes."""
         if self._plan is None:
-            self._plan = self._plans.get(self._shapes) or plan_memory(self._steps, self._held)
+            self._plan = self._plans.get(self._shapes) or plan_memory(self._steps, self.around)
             if len(self._plans) < MAX_PLANS:
                 self._plans[self._shapes] = self._plan
         return self._plan
+
+    def change(self, around: Around) -> None:
+        """Plans anew, with other surroundings."""
+        self.give_up()
+        self.around, self._plan = around, None
+        self._plans.clear()
 
     def start(self, whole: bool, shapes: Callable[[], Shapes]) -> None:
         """Before a forward pass that runs all steps, or not."""
@@ -202,7 +233,7 @@ class Memory:
         plan = self.plan
         if self._next not in (2 * plan.steps, -1):
             for value in plan.values:
-                value.storage.drop()
+                value.storage.drop(value.representation if value.storage.lasting else None)
         if self._next == -1:
             self._take(plan)
         self._next = 0
@@ -237,6 +268,7 @@ class Memory:
             return
         for value in self._plan.values:
             value.storage.places = value.storage.resized = None
+            value.storage.lasting = True
         self._next, self._block, self._enter, self._leave = -1, None, [], []
 
     def _take(self, plan: MemoryPlan) -> None:
@@ -249,8 +281,12 @@ class Memory:
             if value.length:
                 self._enter[value.first].append((value, array))
             self._leave[value.last].append((value, array))
-            value.storage.drop()
             value.storage.places, value.storage.resized = {}, self.give_up
+            value.storage.lasting = value.storage in self.around.homes
+            if not value.storage.lasting:
+                value.storage.drop()
+        for storage, home in self.around.homes.items():
+            storage.trim(home)
 
 
 def _aligned(nbytes: int) -> np.ndarray[Any, Any]:

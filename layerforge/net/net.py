@@ -70,7 +70,7 @@ class Net:
         for pairs in self._losses:
             for blob, weight in pairs:
                 blob.diff.initial = _filled(blob, weight)
-        self.memory = Memory(self._steps, self._held(), keep == "outputs" and not self._dynamic)
+        self.memory = Memory(self._steps, self._held(), self._packs())
         self._loss_counts = {id(blob): blob.count for pairs in self._losses for blob, _ in pairs}
 
     @property
@@ -108,17 +108,21 @@ class Net:
                 memory.leave()
         return loss
 
-    def backward(self) -> None:
-        """Runs every layer that has a gradient to compute, last first. Parameter gradients add up until cleared."""
-        self.backward_from_to(len(self.layers) - 1, 0)
+    def backward(self, done: Callable[[int], None] | None = None) -> None:
+        """Runs every layer that has a gradient to compute, last first. Parameter gradients add up until cleared.
+
+        done  called after each step with its number, also after those that have nothing to do
+        """
+        self.backward_from_to(len(self.layers) - 1, 0, done)
 
     @np.errstate(all="ignore")
-    def backward_from_to(self, start: int, end: int) -> None:
+    def backward_from_to(self, start: int, end: int, done: Callable[[int], None] | None = None) -> None:
         """Runs the layers start … end downwards, both included."""
         memory = self.memory
         memory.turn(end <= 0 and start >= len(self.layers) - 1 and not self._hooked)
         with self.taking_lent():
-            for step in reversed(self._steps):
+            for number in reversed(range(len(self._steps))):
+                step = self._steps[number]
                 memory.enter()
                 for piece in self._down(step, start, end):
                     self._call_hooks("before_backward", piece)
@@ -128,6 +132,8 @@ class Net:
                                 self._refill(blob, weight)
                         self._run(piece, piece.backward)
                     self._call_hooks("after_backward", piece)
+                if done is not None:
+                    done(number)
                 memory.leave()
 
     def _up(self, step: Step, start: int, end: int) -> Sequence[Step]:
@@ -153,10 +159,10 @@ class Net:
     def _all_shapes(self) -> tuple[tuple[int, ...], ...]:
         return tuple([blob.shape for blob in self.blob_list])
 
-    @property
-    def _dynamic(self) -> bool:
-        """Whether shapes may change within every pass, so that nothing can be packed beforehand."""
-        return any(layer.dynamic for layer in self.layers)
+    def _packs(self) -> bool:
+        """Whether the host's memory is wanted packed, and shapes cannot change within every pass."""
+        on_host = hasattr(self.backend.representation, "extent")
+        return self.keep == "outputs" and on_host and not any(layer.dynamic for layer in self.layers)
 
     def _held(self) -> set[Storage]:
         """What no plan places: what is read between passes, is shared with other nets, or was put there by a user."""
@@ -211,6 +217,18 @@ class Net:
             each.blob.diff.clear()
             if each.blob.diff.is_lent():
                 each.blob.diff.array(HOST)
+
+    def completions(self) -> list[list[int]]:
+        """Step number → the learnables whose gradients are complete, and which nothing reads, after its backward."""
+        number = {layer: i for i, step in enumerate(self._steps) for layer in step.layers}
+        first: dict[Storage, int] = {}
+        for i, layer in enumerate(self.layers):
+            for view in layer.blobs:
+                first.setdefault(view.blob.data, number[i])
+        ready: list[list[int]] = [[] for _ in self._steps]
+        for k, each in enumerate(self.learnable):
+            ready[first[each.blob.data]].append(k)
+        return ready
 
     def reshape(self) -> None:
         """Gives every blob the shape that follows from the inputs' shapes."""

@@ -66,6 +66,10 @@ def _norms(net: Net) -> str:
 
 def not_finite(net: Net, iteration: int, loss: float) -> NetError:
     """The error for a loss that is NaN or infinite, with the layer where the first such number stands."""
+    if net.memory.packs:  # most blobs are gone: the layers behind the data run again, and keep theirs
+        for i, node in enumerate(net.graph.nodes):
+            if node.bottoms:
+                net.forward_from_to(i, i)
     found = next(_culprits(net), None)
     where = None
     message = f"iteration {iteration}: the loss is {loss}"

@@ -73,10 +73,12 @@ class Solver:
         self.prefix = snapshots.Prefix(params, self.file)
         if params.snapshot:
             self.prefix.check()
+        keep = "all" if params.debug_info else keep  # which shows every blob
         self._build_nets(level, stages, backend=backend or get_backend(), engines=engines, dtype=dtype, keep=keep)
         files = weights_files(params.weights if weights is None else weights, self.file, params.where("weights"))
         take_weights(files, (self.net, *self.test_nets), self.observer.on_message)
         self.updater = Updater(self.net, params)
+        self.updater.set_early(True)
         self.passes, self.test_passes = Passes(self.net), [Passes(net) for net in self.test_nets]
         self.iter, self.stopped = 0, False
         self.losses: deque[float] = deque(maxlen=params.average_loss)
@@ -101,6 +103,7 @@ class Solver:
     def add_callback(self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]) -> None:
         """Functions to call before each iteration's forward, and before each update."""
         self.callbacks.append((on_start, on_gradients_ready))
+        self.updater.set_early(False)
 
     def solve(self, resume: str | None = None) -> None:
         """Trains until max_iter or a request to stop; `resume` names a solver state to go on from."""
@@ -211,17 +214,24 @@ class Solver:
         for on_start, _ in self.callbacks:
             on_start()
         display = bool(params.display) and self.iter % params.display == 0
-        loss = self._accumulate(debug=display and params.debug_info)
+        if self.updater.early:
+            self._take_loss(self.passes.forward(), display)
+            self.updater.backward(self.iter, self.smoothed_loss, self.observer.on_message)
+            self.iter += 1
+        else:
+            self._take_loss(self._accumulate(debug=display and params.debug_info), display)
+            for _, on_gradients_ready in self.callbacks:
+                on_gradients_ready()
+            self.apply_update()
+        if self._snapshot_due():
+            self.snapshot()
+        return self._answer() is not Request.STOP
+
+    def _take_loss(self, loss: float, display: bool) -> None:
         if not self.allow_nan and not math.isfinite(loss):
             raise not_finite(self.net, self.iter, loss)
         self.losses.append(loss)
         self._report(loss, display)
-        for _, on_gradients_ready in self.callbacks:
-            on_gradients_ready()
-        self.apply_update()
-        if self._snapshot_due():
-            self.snapshot()
-        return self._answer() is not Request.STOP
 
     def _accumulate(self, debug: bool) -> float:
         """Gradients of iter_size batches, added up; the mean loss."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 
 import numpy as np
 
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST, Representation, Storage
+from layerforge.core.use import Access, Use
+from layerforge.graph.memory import Around
 from layerforge.net.net import Net
 from layerforge.net.recorded import Recorded
 from layerforge.solver.params import SolverParams
@@ -23,6 +26,8 @@ class Updater:
 
     history   Caffe's order: the first history of every parameter, then the second of every parameter
     moving    the rule on every parameter, recorded where the backend can
+    early     parameters move within backward, each as soon as its gradient is complete, whose memory then serves others
+    seconds   spent on moving parameters early so far
     """
 
     def __init__(self, net: Net, params: SolverParams) -> None:
@@ -34,6 +39,26 @@ class Updater:
         self._moves: dict[int, Step] = {}  # learnable number → what it gets in this iteration
         recorder = getattr(net.backend, "recorder", None)
         self.moving = Recorded(recorder, self._move, self._storages, what="the update", renumbers=True)
+        self.seconds, self.early, self._ready = 0.0, False, net.completions()
+        self._held = net.memory.around.held
+        self.set_early(False)
+
+    def set_early(self, wanted: bool) -> None:
+        """Lets parameters move within backward, where gradients are not needed together: no clipping, no iter_size."""
+        memory, params = self.net.memory, self.params
+        self.early = wanted and memory.packs and params.iter_size == 1 and params.clip_gradients < 0
+        if not memory.packs:
+            return
+        moved = [each for each in self.net.learnable if each.lr_mult]
+        around = Around(self._held, {each.blob.data: self._home(each.blob) for each in moved})
+        if self.early:
+            around.held = set(self._held).difference(each.blob.diff for each in moved)
+            around.finishing = {
+                number: [Use(blob.diff, self._home(blob), Access.READ)
+                         for blob in (self.net.learnable[i].blob for i in ready if self.net.learnable[i].lr_mult)]
+                for number, ready in enumerate(self._ready)
+            }
+        memory.change(around)
 
     def rate(self, iteration: int) -> float:
         """The learning rate of this iteration; asking changes nothing."""
@@ -42,6 +67,25 @@ class Updater:
     @np.errstate(all="ignore")  # a gradient that overflows shows in the next loss, which is watched
     def apply(self, iteration: int, loss: float, say: Say) -> None:
         """One update of every parameter from its gradient. Where lr_mult is 0, parameter and history stay."""
+        with self.net.taking_lent():
+            self._plan(iteration, loss, say)
+            self.moving()
+
+    def backward(self, iteration: int, loss: float, say: Say) -> None:
+        """Backward, and each parameter's update as soon as its gradient is complete: what backward and apply do."""
+        self._plan(iteration, loss, say)
+        self.net.backward(self._finish)
+
+    def _finish(self, number: int) -> None:
+        began = time.perf_counter()
+        for i in self._ready[number]:
+            step = self._moves.get(i)
+            if step is not None:
+                self._update(i, step)
+        self.seconds += time.perf_counter() - began
+
+    def _plan(self, iteration: int, loss: float, say: Say) -> None:
+        """What every parameter gets in this iteration."""
         params = self.params
         news = self.policy.advance(iteration, loss)
         if news:
@@ -52,15 +96,13 @@ class Updater:
         decay, regular = weight_decay(params, iteration), params.regularization_type
         part = momentum(params, iteration, rate)
         self._moves.clear()
-        with self.net.taking_lent():
-            scale = self._clipping(say) / params.iter_size
-            for i, each in enumerate(self.net.learnable):
-                if not each.lr_mult:
-                    continue
-                local = decay * each.decay_mult
-                self._moves[i] = Step(rate * each.lr_mult, iteration, part, scale,
-                                      l2=local if regular == "L2" else 0.0, l1=local if regular == "L1" else 0.0)
-            self.moving()
+        scale = self._clipping(say) / params.iter_size
+        for i, each in enumerate(self.net.learnable):
+            if not each.lr_mult:
+                continue
+            local = decay * each.decay_mult
+            self._moves[i] = Step(rate * each.lr_mult, iteration, part, scale,
+                                  l2=local if regular == "L2" else 0.0, l1=local if regular == "L1" else 0.0)
 
     def _move(self) -> None:
         for i, step in self._moves.items():
@@ -78,6 +120,8 @@ class Updater:
         self.rule.update(self.net.backend.ops, w, g, history, step)
         for storage in moved:
             storage.wrote(home)
+        if self.net.memory.packs:
+            blob.data.trim(home)
 
     def _home(self, blob: Blob) -> Representation:
         """Where parameter, gradient and history are updated: the layout that the plan keeps the parameter in."""

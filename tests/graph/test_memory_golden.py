@@ -38,7 +38,9 @@ def wrapped(definition, outputs):
         bottoms = tuple(f"copy of {b}" if b in inputs else b for b in layer.bottoms)
         layers.append(dataclasses.replace(layer, bottoms=bottoms))
         if layer.type == "Input":
-            layers += [LayerDef(f"copy {top}", "Power", (top,), (f"copy of {top}",)) for top in layer.tops if top in used]
+            layers += [
+                LayerDef(f"copy {top}", "Power", (top,), (f"copy of {top}",)) for top in layer.tops if top in used
+            ]
     behind = [LayerDef(f"out {top}", "Power", (top,), (f"out of {top}",)) for top in outputs if top not in inputs]
     return dataclasses.replace(definition, layers=(*layers, *behind))
 
