@@ -44,7 +44,11 @@ def totals(timing: Timing) -> Table:
         body.append((label, _ms(s["mean"]), _ms(s["median"]), _ms(s["min"]), _ms(s["max"]), rate))
     if timing.training_ms:
         body.append(("  of it update", _ms(timing.update_ms), "-", "-", "-", "-"))
-    return Table("", ("", "mean ms", "median", "least", "greatest", "images/s"), body)
+    footer = []
+    if timing.copies:
+        size = f"{timing.copied_bytes / 2**20:,.1f} MiB"
+        footer = [(f"an iteration copies {size} between layouts, {timing.copies:,.0f} times", "", "", "", "", "")]
+    return Table("", ("", "mean ms", "median", "least", "greatest", "images/s"), body, footer)
 
 
 @tables("time")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from layerforge.core.storage import Traffic
 from layerforge.layers.sources import SourceLayer
 from layerforge.net.net import Net
 from layerforge.solver.loop import Solver
@@ -53,6 +54,7 @@ class Timing:
     batch          samples of a pass; 0 when the net does not say
     iter_size      passes of a training iteration
     sources        the data layers, when they were asked for
+    copies, copied_bytes   how often an iteration took values from one layout or memory to another, and how many bytes
     """
 
     net: str
@@ -64,6 +66,8 @@ class Timing:
     batch: int = 0
     iter_size: int = 1
     sources: list[SourceTime] = field(default_factory=list)
+    copies: float = 0.0
+    copied_bytes: float = 0.0
 
     @property
     def forward_ms(self) -> float:
@@ -80,6 +84,7 @@ class Timing:
             "layers": [vars(layer) for layer in self.layers],
             "forward_ms": self.forward_ms, "backward_ms": self.backward_ms,
             "forward_backward_ms": spread(self.iteration_ms),
+            "copies": self.copies, "copied_bytes": self.copied_bytes,
         }
         if self.sources:
             figures["sources"] = [vars(source) for source in self.sources]
@@ -139,6 +144,7 @@ class LayerClock:
 def measure(net: Net, iterations: int, done: Callable[[int, float], None] = lambda iteration, ms: None) -> Timing:
     """Times `iterations` forward and backward passes after one that warms up; `done` hears of each."""
     iteration_ms = []
+    copies, copied = Traffic.copies, Traffic.nbytes
     with LayerClock(net) as clock:
         for iteration in range(iterations):
             started = time.perf_counter()
@@ -150,7 +156,8 @@ def measure(net: Net, iterations: int, done: Callable[[int, float], None] = lamb
     engines = {index: step.engine for step in net.steps for index in step.layers}
     layers = [LayerTime(layer.name, layer.type, forward / iterations * 1e3, backward / iterations * 1e3, engines[i])
               for i, (layer, forward, backward) in enumerate(zip(net.layers, clock.forward, clock.backward))]
-    return Timing(net.name, iterations, layers, iteration_ms, batch=batch_size(net))
+    return Timing(net.name, iterations, layers, iteration_ms, batch=batch_size(net),
+                  copies=(Traffic.copies - copies) / iterations, copied_bytes=(Traffic.nbytes - copied) / iterations)
 
 
 def measure_training(solver: Solver, iterations: int, timing: Timing) -> None:

@@ -1,4 +1,4 @@
-"""HostView: a blob as NumPy arrays that a script or a Python layer reads and writes."""
+"""HostView: a blob as arrays that a script or a Python layer reads and writes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import numpy as np
 
 from layerforge.core.blob import Blob
 from layerforge.core.errors import LayerError
-from layerforge.core.storage import Storage
+from layerforge.core.storage import HOST, Representation, Storage
 
 
 class HostView:
-    """A named array with its gradient, in pycaffe's manners. Reading `data` or `diff` counts as a possible write."""
+    """A named array with its gradient, in pycaffe's manners. Reading `data` or `diff` counts as a possible write.
 
-    def __init__(self, blob: Blob) -> None:
-        self._blob = blob
+    representation  NumPy arrays of the host, or for Python layers that ask for them the arrays of a device; those are
+                    good until the verb ends
+    """
+
+    def __init__(self, blob: Blob, representation: Representation = HOST) -> None:
+        self._blob, self._representation = blob, representation
 
     @property
     def data(self) -> np.ndarray:
@@ -24,7 +28,11 @@ class HostView:
         return self._live(self._blob.diff)
 
     def _live(self, storage: Storage) -> np.ndarray:
-        return storage.lend().reshape(self._blob.shape)
+        if self._representation is HOST:
+            return storage.lend().reshape(self._blob.shape)
+        array: np.ndarray = storage.array(self._representation)
+        storage.wrote(self._representation)
+        return array.reshape(self._blob.shape)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -70,6 +70,13 @@ HOST: Representation = HostRepresentation()
 _UNLENT = 2  # references to an array that nobody holds: the storage's, and getrefcount's own
 
 
+class Traffic:
+    """How often values went from one representation to another since the program started, and how many bytes."""
+
+    copies = 0
+    nbytes = 0
+
+
 class Storage:
     """`count` numbers of one dtype.
 
@@ -256,6 +263,7 @@ class Storage:
         return self._copies[representation]
 
     def _convert(self, have: Representation, source: Array, want: Representation, target: Array) -> None:
+        Traffic.copies, Traffic.nbytes = Traffic.copies + 1, Traffic.nbytes + self.nbytes
         source, target = self._cut(have, source), self._cut(want, target)
         direct = getattr(want, "convert", None)
         if have is HOST:

@@ -13,6 +13,7 @@ from typing import Any
 from layerforge.core.blob import View
 from layerforge.core.errors import LayerError, did_you_mean
 from layerforge.core.host_view import HostView
+from layerforge.core.storage import HOST
 from layerforge.layers.base import Layer
 from layerforge.netdef.params import Params, field
 
@@ -29,13 +30,13 @@ class PythonParams(Params, message="python_param"):
 class UserBlobs(list[Any]):
     """The parameters of a user's layer: `self.blobs.add_blob(3, 4)` makes one of this shape, zeros at the start."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: Python) -> None:
         super().__init__()
         self._layer = layer
 
     def add_blob(self, *shape: int) -> None:
         """Makes a parameter; it is the last of the list."""
-        self.append(HostView(self._layer.add_blob(shape).blob))
+        self.append(HostView(self._layer.add_blob(shape).blob, self._layer.seen))
 
 
 class Python(Layer):
@@ -43,7 +44,8 @@ class Python(Layer):
 
     It gets `param_str`, `phase` and `blobs`; its bottom and top have data, diff, shape, reshape(), num, width and
     count. Its reshape runs before every forward. What its code raises comes out as it is. With `state()` and
-    `load_state(state)` it takes part in exact resume.
+    `load_state(state)` it takes part in exact resume. A class that says `arrays = "device"` gets arrays of the net's
+    device, CuPy's on a GPU; others get NumPy's everywhere.
 
     Source: Caffe's python_layer.hpp
     """
@@ -53,22 +55,33 @@ class Python(Layer):
     dynamic = runs_user_code = True
     arrays, captured, uncaptured_reason = "host", False, "runs Python code of the user"
 
+    def __init__(self, definition, **more):
+        super().__init__(definition, **more)
+        self._class = self._user_class()
+        self.arrays = getattr(self._class, "arrays", "host")
+        self.require(self.arrays in ("host", "device"), f"{self.params.layer} has arrays = {self.arrays!r}",
+                     hint='arrays is "host" (NumPy) or "device"')
+        self.seen = HOST if self.arrays == "host" else self.backend.representation
+
     def setup(self, bottom, top):
-        self.user = self._user_class()()
+        self.user = self._class()
         self.user.param_str, self.user.phase = self.params.param_str, int(self.phase)
         self.user.blobs = UserBlobs(self)
         if not hasattr(self.user, "type"):  # net.layers shows this object
             self.user.type = self.type
-        self.user.setup(_host(bottom), _host(top))
+        self.user.setup(self._shown(bottom), self._shown(top))
 
     def reshape(self, bottom, top):
-        self.user.reshape(_host(bottom), _host(top))
+        self.user.reshape(self._shown(bottom), self._shown(top))
 
     def forward(self, bottom, top):
-        self.user.forward(_host(bottom), _host(top))
+        self.user.forward(self._shown(bottom), self._shown(top))
 
     def backward(self, top, propagate_down, bottom):
-        self.user.backward(_host(top), list(propagate_down), _host(bottom))
+        self.user.backward(self._shown(top), list(propagate_down), self._shown(bottom))
+
+    def _shown(self, views: Sequence[View]) -> list[HostView]:
+        return [HostView(view.blob, self.seen) for view in views]
 
     def state(self) -> dict[str, Any]:
         """What the user's layer wants to be saved."""
@@ -112,7 +125,3 @@ class Python(Layer):
                              hint="set PYTHONPATH, or put the file beside the prototxt") from None
         finally:
             sys.path[:] = known + [place for place in sys.path if place not in known and place not in places]
-
-
-def _host(views: Sequence[View]) -> list[HostView]:
-    return [HostView(view.blob) for view in views]
