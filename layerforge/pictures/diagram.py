@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,9 +9,10 @@ from dataclasses import dataclass, field
 from layerforge.graph.wire import Graph
 from layerforge.layers.base import Layer
 from layerforge.netdef.types import LayerDef, NetDef, Phase, StateRule
+from layerforge.pictures.blocks import groups, spine
+from layerforge.pictures.families import DATA, LOSS, family_of
 from layerforge.pictures.words import clip, count_words, describe, rate_words, shape_words
 
-_BRANCH = re.compile(r"(?P<group>.+?)_branch\d")
 LEARNING = ("Convolution", "Deconvolution", "InnerProduct")  # what Caffe's picture shows learning rates of
 NAME_CLIP = 48
 
@@ -68,12 +68,16 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Diagram:
-    """What is to be drawn; arrows name boxes by number."""
+    """What is to be drawn; arrows name boxes by number.
+
+    spine  the boxes that all data pass: they shall stand in a line
+    """
 
     title: str
     subtitle: str
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
+    spine: tuple[int, ...] = ()
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -103,12 +107,13 @@ def diagram_of(definition: NetDef, facts: Facts | None = None, *, learning_rates
     """
     facts = facts or Facts()
     members, arrows = _fold(definition.layers)
-    groups = _groups([[definition.layers[i].name for i in each] for each in members])
+    upright = spine(len(members), _main(definition, members, arrows))
+    grouped = groups([definition.layers[each[0]].name for each in members], upright)
     boxes = [_box([definition.layers[i] for i in each], group, facts, learning_rates)
-             for each, group in zip(members, groups)]
+             for each, group in zip(members, grouped)]
     total = sum(count for count, _ in facts.counts.values())
     words = [f"{len(definition.layers)} layers"] + ([f"{total:,} parameters"] if total else [])
-    return Diagram(definition.name or "net", " · ".join(words), tuple(boxes), tuple(arrows))
+    return Diagram(definition.name or "net", " · ".join(words), tuple(boxes), tuple(arrows), tuple(upright))
 
 
 def _fold(layers: Sequence[LayerDef]) -> tuple[list[list[int]], list[Arrow]]:
@@ -145,6 +150,13 @@ def _fold(layers: Sequence[LayerDef]) -> tuple[list[list[int]], list[Arrow]]:
     return members, arrows
 
 
+def _main(definition: NetDef, members: Sequence[Sequence[int]], arrows: Sequence[Arrow]) -> list[tuple[int, int]]:
+    """The arrows without those that take labels to losses and metrics, which pass by the whole net."""
+    families = [family_of(definition.layers[each[0]].type) for each in members]
+    return [(arrow.source, arrow.target) for arrow in arrows
+            if not (families[arrow.source] is DATA and families[arrow.target] is LOSS)]
+
+
 def _phases(layer: LayerDef) -> set[Phase]:
     """The phases a layer may be in."""
     found = set(Phase) if layer.phase is None else {layer.phase}
@@ -156,7 +168,7 @@ def _phases(layer: LayerDef) -> set[Phase]:
 
 def _only(layer: LayerDef) -> str:
     """Its phase, where rules leave it one only."""
-    phases = _phases(layer) if layer.include or layer.exclude else ()
+    phases = _phases(layer) if layer.phase is None and (layer.include or layer.exclude) else ()
     return "".join(f"only {phase.name}" for phase in phases) if len(phases) == 1 else ""
 
 
@@ -179,15 +191,3 @@ def _box(layers: Sequence[LayerDef], group: str, facts: Facts, learning_rates: b
     parts = tuple(Part(layer.name, layer.type, f"{describe(layer)} {_only(layer) if k else ''}".rstrip())
                   for k, layer in enumerate(layers))
     return Box(parts, clip(title, NAME_CLIP), "".join(shapes), count_words(count) if count else "", tuple(lines), group)
-
-
-def _groups(names: Sequence[Sequence[str]]) -> list[str]:
-    """The group of each box: inception_3a of "inception_3a/1x1", res2a of "res2a_branch2a"; one box alone is none."""
-    found = []
-    for first, *_ in names:
-        branch = _BRANCH.match(first)
-        found.append(first.partition("/")[0] if "/" in first else branch["group"] if branch else "")
-    known = set(found) - {""}
-    found = [own or (first if first in known else "") for own, (first, *_) in zip(found, names)]
-    size = Counter(found)
-    return [group if size[group] > 1 else "" for group in found]

@@ -9,7 +9,7 @@ from layerforge.core.errors import DataError
 from layerforge.core.files import replacing
 from layerforge.netdef.types import NetDef
 from layerforge.pictures.diagram import Diagram, Facts, diagram_of
-from layerforge.pictures.layout import graphviz_text
+from layerforge.pictures.dot import graphviz_text
 from layerforge.pictures.png import png_of
 from layerforge.pictures.svg import net_svg
 

@@ -9,7 +9,7 @@ from layerforge.pictures.packages import package
 from layerforge.pictures.text import font_files
 
 SCALE = 2.0  # pixels of the PNG for one of the SVG
-MOST_SIDE, MOST_PIXELS = 20_000, 120_000_000
+MOST_SIDE, MOST_PIXELS = 32_000, 120_000_000
 _SIZE = re.compile(r'<svg[^>]* width="(\d+)[^"]*" height="(\d+)')
 
 

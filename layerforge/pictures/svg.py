@@ -8,7 +8,8 @@ from xml.sax.saxutils import escape
 
 from layerforge.pictures.diagram import Arrow, Box, Diagram
 from layerforge.pictures.families import FAMILIES, Family, family_of
-from layerforge.pictures.layout import Layout, Point, Rectangle, lay_out
+from layerforge.pictures.layout import Layout, lay_out
+from layerforge.pictures.routes import Point, Rectangle
 from layerforge.pictures.text import FAMILY, width
 
 NAME, SMALL, CHIP, TITLE = 12.5, 11.0, 10.0, 20.0  # font sizes in pixels
@@ -141,8 +142,11 @@ def _arrow(arrow: Arrow, curve: Sequence[Point]) -> Iterator[str]:
     yield f'<path class="arrow" d="{path}"><title>{_text(arrow.blob)}</title></path>'
     yield f'<path class="tip" d="{_tip(curve)}"/>'
     if arrow.label:
-        (x1, y1) = curve[min(1, len(curve) - 1)]
-        yield f'<text class="blob" x="{(x + x1) / 2 + 5:.1f}" y="{(y + y1) / 2 + 4:.1f}">{_text(arrow.label)}</text>'
+        (x1, y1) = next((p for p in curve[1:] if p != (x, y)), (x, y))
+        level = abs(x1 - x) > 3 * abs(y1 - y)
+        place = (x + 6 if x1 > x else x - 6, y - 4) if level else ((x + x1) / 2 + 5, (y + y1) / 2 + 4)
+        side = " right" if level and x1 < x else ""
+        yield f'<text class="blob{side}" x="{place[0]:.1f}" y="{place[1]:.1f}">{_text(arrow.label)}</text>'
 
 
 def _tip(curve: Sequence[Point]) -> str:
