@@ -4,9 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # As many test processes as there are usable cores (control groups and affinity count), at most 8.
 WORKERS ?= $(shell c=$$(nproc 2>/dev/null || echo 2); [ $$c -gt 8 ] && c=8; echo $$c)
+SECONDS ?= 20
 
 .DEFAULT_GOAL := menu
-.PHONY: menu setup demo test lint proto bench layer pycaffe-suite clean
+.PHONY: menu setup demo test fuzz lint proto bench layer pycaffe-suite clean
 
 menu: ## this menu
 	@echo "make TARGET"
@@ -29,6 +30,9 @@ demo: $(VENV)/ready ## trains a small net on real handwritten digits and shows h
 
 test: $(VENV)/ready ## runs the test suite
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+fuzz: $(VENV)/ready ## feeds damaged files to every reader, SECONDS=20 each
+	FUZZ_SECONDS=$(SECONDS) OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz -n $(WORKERS) $(ARGS)
 
 lint: $(VENV)/ready ## ruff and mypy
 	$(BIN)/python -m ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from tokenize import TokenError
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -103,8 +104,8 @@ def load_array(path: str) -> np.ndarray:
         values = np.load(path, allow_pickle=False, mmap_mode="r")  # the file's size bounds what is taken
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{path} is no .npy file of numbers: {error}") from None
+    except (ValueError, EOFError, SyntaxError, TypeError, TokenError, OverflowError):  # what damaged headers raise
+        raise DataError(f"{path} is no .npy file of numbers, or cut off") from None
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
         raise DataError(f"{path} is no .npy file of numbers")
     return np.array(values, np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from layerforge.core.files import find_path, replacing
 from layerforge.core.random import Stream
 from layerforge.data.source import Batch, Position
 
+BEST_RATIO, SMALL_BYTES = 1000, 2**20  # of compression; below a megabyte all may be one value
 LOAD_BYTES = 2**28  # datasets up to this size are read at once, larger ones slice by slice
 
 
@@ -44,6 +45,15 @@ def open_hdf5(path: str) -> Any:
         raise DataError(f"{path} is no HDF5 file that can be read: {str(error).split('(')[-1].rstrip(')')}") from None
 
 
+@contextlib.contextmanager
+def _whole(path: str) -> Iterator[None]:
+    """What HDF5 stumbles over inside a damaged file becomes an error that names the file."""
+    try:
+        yield
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise DataError(f"{path} is no whole HDF5 file: {error}", hint="it may be cut off: copy it again") from None
+
+
 class Hdf5Source:
     """Rows of the datasets `names`; batches go on from file to file and around the end.
 
@@ -63,7 +73,7 @@ class Hdf5Source:
 
     def _inspect(self, path: str) -> int:
         """The number of rows; every dataset is checked against those of the first file."""
-        with open_hdf5(path) as file:
+        with _whole(path), open_hdf5(path) as file:
             datasets = [self._dataset(file, path, name) for name in self.names]
             counts = {len(dataset) for dataset in datasets}
             shapes = [dataset.shape[1:] for dataset in datasets]
@@ -85,6 +95,10 @@ class Hdf5Source:
                             hint=did_you_mean(name, list(file)) or f"it has {', '.join(list(file)[:20])}")
         if found.dtype.kind not in "fiub" or not found.shape:
             raise DataError(f"{path}: the dataset {name!r} is {found.dtype} of shape {found.shape}, no rows of numbers")
+        stored = found.id.get_storage_size()
+        if found.nbytes > BEST_RATIO * stored + SMALL_BYTES and not (found.external or found.is_virtual):
+            raise DataError(f"{path}: the dataset {name!r} of shape {found.shape} has only {stored} bytes in the file",
+                            hint="the file is damaged")
         return found
 
     def shapes(self) -> list[tuple[int, ...]]:
@@ -114,10 +128,8 @@ class Hdf5Source:
             chosen: Any = slice(offset, offset + count)
             if self._row_order is not None:
                 chosen = self._shuffled(self._row_order, number * len(self.paths) + place, self._rows[index])[chosen]
-            try:
+            with _whole(self.paths[index]):
                 array[start : start + count] = rows[chosen]
-            except OSError as error:
-                raise DataError(f"{self.paths[index]} cannot be read: {error}") from None
         self._record += count
         return count
 
@@ -142,13 +154,11 @@ class Hdf5Source:
             self.close()
             path = self.paths[index]
             file = open_hdf5(path)
-            rows = [self._dataset(file, path, name) for name in self.names]
-            try:
+            with _whole(path):
+                rows = [self._dataset(file, path, name) for name in self.names]
                 if self._row_order is not None or sum(dataset.nbytes for dataset in rows) <= LOAD_BYTES:
                     rows = [dataset[...] for dataset in rows]
                     file.close()
-            except (OSError, MemoryError) as error:
-                raise DataError(f"{path} cannot be read: {error}") from None
             self._held = index, file, rows
         return self._held[2]
 

@@ -115,7 +115,7 @@ def check_picture(data: bytes | memoryview, name: str) -> None:
         whole = len(data) > 0
         if view.startswith(b"BM") and len(view) >= 26:
             size = tuple(map(abs, struct.unpack("<ii", view[18:26])))
-        elif view.startswith((b"GIF87a", b"GIF89a")):
+        elif view.startswith((b"GIF87a", b"GIF89a")) and len(view) >= 10:
             size = struct.unpack("<HH", view[6:10])
     if not whole:
         raise DataError(f"{name} is cut off: the picture's end is missing", hint="copy the file again, or leave it out")
