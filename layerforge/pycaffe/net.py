@@ -21,6 +21,7 @@ from layerforge.net.share import share_parameters_with
 from layerforge.netdef.types import Phase
 from layerforge.pycaffe import modes
 from layerforge.pycaffe.blob import Blob
+from layerforge.pycaffe.display import svg_of
 from layerforge.schema.read import read_net
 
 
@@ -86,6 +87,14 @@ class Net:
     @property
     def name(self) -> str:
         return self._net.name
+
+    def __repr__(self) -> str:
+        ends = f"{' '.join(self.inputs) or 'no inputs'} → {' '.join(self.outputs) or 'no outputs'}"
+        return f"<{type(self).__name__} {self.name!r}: {len(self.layers)} layers, {ends}>"
+
+    def _repr_svg_(self) -> str | None:
+        """What a notebook shows: the layers with their shapes."""
+        return svg_of(self._net)
 
     def forward(
         self, blobs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **inputs: np.ndarray

@@ -8,9 +8,27 @@ from typing import Any
 
 from layerforge.core.errors import PrototxtError
 from layerforge.pycaffe import modes
+from layerforge.pycaffe.display import History, html_of
 from layerforge.pycaffe.net import Net
 from layerforge.schema.read import read_solver
 from layerforge.solver.loop import Solver as CoreSolver
+from layerforge.solver.observer import Report, TestReport
+
+
+class Observed(modes.Logged):
+    """Tells the log, and keeps what the curves need."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history = History()
+
+    def on_iteration(self, report: Report) -> None:
+        super().on_iteration(report)
+        self.history.iteration(report)
+
+    def on_test(self, report: TestReport) -> None:
+        super().on_test(report)
+        self.history.test(report)
 
 
 class Solver:
@@ -20,13 +38,21 @@ class Solver:
 
     def __init__(self, solver_file: str | os.PathLike[str]) -> None:
         definition = read_solver(os.fspath(solver_file))
-        self._solver = CoreSolver(definition, backend=modes.backend(), rng=modes.random(), observer=modes.Logged(),
+        self._observer = Observed()
+        self._solver = CoreSolver(definition, backend=modes.backend(), rng=modes.random(), observer=self._observer,
                                   allow_nan=True)  # a script sees the loss, and Caffe goes on
         if self._type is not None and self._solver.rule.name != self._type:
             raise PrototxtError(f"the solver's type is {self._solver.rule.name}, not {self._type}",
                                 where=definition.where, hint=f"use get_solver, or write type: \"{self._type}\"")
         self.net = Net.of(self._solver.net)
         self.test_nets = [Net.of(net) for net in self._solver.test_nets]
+
+    def __repr__(self) -> str:
+        return f"<{self._solver.rule.name} solver of {self.net.name!r} at iteration {self.iter}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: progress and curves."""
+        return html_of(self._solver, self._observer.history)
 
     @property
     def iter(self) -> int:
