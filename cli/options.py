@@ -16,7 +16,8 @@ EFFECTS = ("snapshot", "stop", "none")
 
 SOLVER = Flag("solver", str, "", "the solver's prototxt", "FILE", caffe=True)
 MODEL = Flag("model", str, "", "the net's prototxt", "FILE", caffe=True)
-WEIGHTS = Flag("weights", str, "", "weights to start from: .caffemodel files, separated by commas", "FILES", caffe=True)
+WEIGHTS = Flag("weights", str, "", "weights to start from: .caffemodel, .caffemodel.h5 or .safetensors, with commas between",
+               "FILES", caffe=True)
 SNAPSHOT = Flag("snapshot", str, "", "the .solverstate to go on from", "FILE", caffe=True)
 ITERATIONS = Flag("iterations", int, 50, "batches to run", "N", least=1, caffe=True)
 PHASE = Flag("phase", str, "", "the phase of the net", choices=("TRAIN", "TEST"), caffe=True)

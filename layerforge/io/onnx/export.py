@@ -71,8 +71,8 @@ def _blob(net: Any, name: str) -> int:
 def _call(net: Any, index: int) -> Call:
     node, layer = net.graph.nodes[index], net.layers[index]
     bottoms, tops = (tuple(net.blob_list[b] for b in blobs) for blobs in (node.bottoms, node.tops))
-    blobs = tuple(
-        view.blob.data.array(HOST).reshape(view.blob.shape).astype(np.float32) for view in layer.blobs)
+    learned = [view.blob.data.array(HOST).reshape(view.blob.shape) for view in layer.blobs]
+    blobs = tuple(values.astype(np.float32, copy=False) for values in learned)
     names = tuple(net.graph.blobs[b] for b in node.bottoms)
     return Call(layer, names, tuple(b.shape for b in bottoms), tuple(t.shape for t in tops), blobs, (bottoms, tops))
 
