@@ -12,6 +12,7 @@ from layerforge.cli.log import Log
 from layerforge.cli.report import Table, collect_tables, tables
 from layerforge.cli.timing import Timing, measure, measure_sources, measure_training, spread
 from layerforge.core.files import replacing
+from layerforge.graph.explain import explain
 from layerforge.net.net import Net
 from layerforge.netdef.types import Phase
 from layerforge.solver.loop import Solver
@@ -69,11 +70,17 @@ def sources(timing: Timing) -> Table | None:
 
 @tables("explain")
 def choices(net: Net) -> Table:
-    """Which layers run as one step, who runs it, and why other engines do not."""
-    body = [(", ".join(net.layer_names[i] for i in choice.step.layers), choice.step.engine,
-             "; ".join(f"{refusal.engine}: {refusal.reason}" for refusal in choice.refusals))
-            for choice in net.plan.choices]
-    return Table("who runs which layers, and why no other engine does", ("layers", "engine", "refused"), body)
+    """Which layers run as one step, who runs it, by which kernels, and why other engines do not."""
+    body = []
+    for row in explain(net.plan, net.layers):
+        refused = "; ".join(f"{refusal.engine}: {refusal.reason}" for refusal in row.refusals)
+        gflop = f"{row.flops / 1e9:.3f}" if row.flops else ""
+        body.append((", ".join(row.layers), row.engine, gflop, "", "", refused))
+        for kernel in row.kernels:
+            layouts = " ".join(f"{name}:{layout}" for name, layout in kernel.layouts)
+            body.append((f"  {kernel.run}", "", "", f"{kernel.name} ({kernel.impl})", layouts, ""))
+    columns = ("layers", "engine", "GFLOP forward", "kernel", "layouts", "refused")
+    return Table("who runs which layers, and why no other engine does", columns, body)
 
 
 def _ms(value: float) -> str:

@@ -15,6 +15,21 @@ class Refusal:
     reason: str
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """One call of an engine's library.
+
+    run      "forward" or "backward"
+    name     what it computes;  impl  the code that was chosen for it
+    layouts  of its arguments, by name
+    """
+
+    run: str
+    name: str
+    impl: str
+    layouts: tuple[tuple[str, str], ...]
+
+
 class Engine(Protocol):
     """name      its word in the field `engine:` of a layer, such as ONEDNN
     backend   the backend it belongs to

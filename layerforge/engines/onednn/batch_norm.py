@@ -133,8 +133,10 @@ class _Aside:
         self.blob.data.give(self.aside.data, self.representation)
 
     def uses(self) -> Sequence[Use]:
-        return (Use(self.blob.data, self.representation, Access.READ),
-                Use(self.aside.data, self.representation, Access.WRITE))
+        return (
+            Use(self.blob.data, self.representation, Access.READ),
+            Use(self.aside.data, self.representation, Access.WRITE),
+        )
 
 
 def batch_norm(context: Context, steps: Sequence[Any], source: Blob | None = None) -> Work:
@@ -256,6 +258,9 @@ class _Gradient:
             slope[...] = -factor * inverse * sums.scale
             offset[...] = -factor * sums.shift - slope.astype(np.float64) * self.mean
             self.rest.run()
+
+    def primitives(self) -> list[Primitive]:
+        return [*self.sums.primitives(), *([self.rest] if isinstance(self.rest, Primitive) else [])]
 
     def uses(self) -> Sequence[Use]:
         return [*self.sums.uses(), *(self.rest.uses() if self.rest else ())]

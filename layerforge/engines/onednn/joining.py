@@ -11,7 +11,7 @@ from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
 from layerforge.engines.onednn.library import OneDnnError, dims
 from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Primitive, Read, Refused, Write
-from layerforge.engines.onednn.step import Work, elements
+from layerforge.engines.onednn.step import Work, elements, relu_after
 from layerforge.engines.onednn.weighted import relu_backward
 
 
@@ -46,8 +46,12 @@ def eltwise(context: Context, steps: Sequence[Any]) -> Work:
     layout = _common(context, bottoms)
     work = Work()
     work.flops = elements(top.shape) * len(bottoms)
-    work.forwards = [total(context, bottoms, "data", top, layout, layer.coeff)]
-    if slope is not None:
+    plain_pair = len(bottoms) == 2 and tuple(layer.coeff) == (1.0, 1.0)
+    if plain_pair:
+        work.forwards = [_added(context, bottoms, top, layout, slope)]
+    else:
+        work.forwards = [total(context, bottoms, "data", top, layout, layer.coeff)]
+    if slope is not None and not plain_pair:
         desc = Descriptor(context, "eltwise_forward", n.INFERENCE, n.RELU, layout.desc, layout.desc, slope, 0.0).fast()
         work.forwards.append(Primitive(desc, [Read(n.SRC, top, "data", layout), Write(n.DST, top, "data", layout)]))
     context.writes(top, layout)
@@ -57,6 +61,15 @@ def eltwise(context: Context, steps: Sequence[Any]) -> Work:
         wanted = [(blob, c) for blob, c, down in zip(bottoms, layer.coeff, step.propagate_down) if down]
         work.backwards += [scaled(context, top, blob, layout, c) for blob, c in wanted]
     return work
+
+
+def _added(context: Context, bottoms: Sequence[Blob], top: Blob, layout: Layout, slope: float | None) -> Primitive:
+    """y = x_0 + x_1, with the ReLU in the same pass over memory."""
+    behind = relu_after(slope) if slope is not None else None
+    desc = Descriptor(context, "binary", n.ADD, layout.desc, layout.desc, layout.desc, post_ops=behind).fast()
+    first, second = bottoms
+    arguments = [Read(n.SRC, first, "data", layout), Read(n.SRC_1, second, "data", layout)]
+    return Primitive(desc, [*arguments, Write(n.DST, top, "data", layout)])
 
 
 def _common(context: Context, blobs: Sequence[Blob]) -> Layout:

@@ -19,3 +19,12 @@ SECOND_POST_OP = 2 * 32768 | 2  # the operand of the second post-op
 
 EXEC_ARG_DESC = 255  # a query: the descriptor of an argument, by its index
 SCRATCHPAD_USER = 1
+
+NAMES = {
+    SRC: "x",
+    DST: "y",
+    WEIGHTS: "W",
+    DIFF_SRC: "dx",
+    DIFF_DST: "dy",
+    DIFF_WEIGHTS: "dW",
+}  # of the arguments whose layouts tell something

@@ -270,6 +270,16 @@ class Primitive:
         self._execute = library.execute
         weakref.finalize(self, _destroy, library, handle, [a.memory for a in arguments])
 
+    @property
+    def layouts(self) -> tuple[tuple[str, str], ...]:
+        """(argument, layout), without scratch and workspace."""
+        named = ((n.NAMES.get(a.index, ""), a.layout.name) for a in self.arguments)
+        return tuple((name, layout) for name, layout in named if name)
+
+    def primitives(self) -> list[Primitive]:
+        """Itself: what stands beside primitives lists those it has."""
+        return [self]
+
     def execute(self) -> None:
         """The kernel alone, on the memory of the last run."""
         status = self._execute(self._handle, self._stream, self._count, self._args)
@@ -286,8 +296,11 @@ class Primitive:
 
     def uses(self) -> list[Use]:
         """What it reads and writes, as it binds them."""
-        return [Use(getattr(a.blob, a.part), a.representation, a.access)
-                for a in self.arguments if a.blob is not None and a.access is not None]
+        return [
+            Use(getattr(a.blob, a.part), a.representation, a.access)
+            for a in self.arguments
+            if a.blob is not None and a.access is not None
+        ]
 
 
 def _destroy(library: Library, primitive: c_void_p, memories: Sequence[int]) -> None:

@@ -99,6 +99,9 @@ class Moments:
         self.mean[...] = mean
         self.variance[...] = variances.mean(0) + np.square(means - mean).mean(0)
 
+    def primitives(self) -> list[Primitive]:
+        return [self._primitive]
+
     def uses(self) -> list[Use]:
         return [Use(self.blob.data, self.layout.representation, Access.READ)]
 
@@ -155,6 +158,9 @@ class GradientSums:
             self._all[0, call] = self._scale.array[: pieces.count]
             self._all[1, call] = self._shift.array[: pieces.count]
         self.scale, self.shift = (pieces.join(values).sum(0) for values in self._all)
+
+    def primitives(self) -> list[Primitive]:
+        return [self._primitive]
 
     def uses(self) -> list[Use]:
         """dx may be dy."""

@@ -11,9 +11,10 @@ import numpy as np
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST
 from layerforge.core.use import Use, Uses, joined
+from layerforge.engines.lowering import Kernel
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.library import OneDnnError
-from layerforge.engines.onednn.primitive import Context, Primitive, Refused
+from layerforge.engines.onednn.primitive import Context, Refused
 
 
 class Runs(Protocol):
@@ -120,6 +121,21 @@ class OneDnnStep:
     def uses(self) -> Uses:
         return self.work.uses()
 
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions of forward."""
+        return self.work.flops
+
+    def kernels(self) -> list[Kernel]:
+        """The primitives of both passes, for `time --explain`."""
+        passes = ("forward", self.work.forwards), ("backward", self.work.backwards)
+        return [
+            Kernel(run, primitive.name, primitive.impl, primitive.layouts)
+            for run, found in passes
+            for each in found
+            for primitive in (each.primitives() if hasattr(each, "primitives") else ())
+        ]
+
     def replay(self) -> None:
         """Runs forward again by the parts, so that their backward passes find what they keep. Statistics stay."""
         if self.work.restore is not None:
@@ -152,14 +168,6 @@ def private(shape: Sequence[int], name: str) -> Blob:
 def elements(shape: Sequence[int]) -> int:
     """The number of values."""
     return math.prod(shape)
-
-
-def primitives(work: Work) -> list[Primitive]:
-    """The primitives of both passes."""
-    return [each for each in (*work.forwards, *work.backwards) if isinstance(each, Primitive)]
-
-
-POST_RELU = n.RELU
 
 
 def relu_after(slope: float) -> Callable[[Any, int], None]:

@@ -29,7 +29,7 @@ def test_the_gradients_of_batch_norm_are_those_of_float64(blocked):
     shape, eps = (4, 16, 56, 56), 1e-5
     first = ["LRN p data > p { lrn_param { alpha: 0 } }"] if blocked else []  # its kernel blocks the channels
     norm = f"BatchNorm n {'p' if blocked else 'data'} > n", "Scale s n > n { scale_param { bias_term: true } }"
-    net = build_net(parse_net(net_text(*first, *norm, shape=shape)), Phase.TRAIN, keep="outputs")
+    net = build_net(parse_net(net_text(*first, *norm, shape=shape)), Phase.TRAIN)
     rng = np.random.default_rng(0)
     x = (rng.standard_normal(shape) * 0.5 + 3).astype(np.float32)
     dy = (rng.standard_normal(shape) + 0.3).astype(np.float32)
@@ -47,7 +47,7 @@ def test_the_gradients_of_batch_norm_are_those_of_float64(blocked):
     got = net.blobs["p" if blocked else "data"].diff.array(HOST).reshape(shape)
     assert distance(got, dx) < 2e-7
     assert distance(net.params["s"][1].diff.array(HOST), shift) < 2e-7
-    assert distance(net.params["s"][0].diff.array(HOST), scale) < 5e-6
+    assert distance(net.params["s"][0].diff.array(HOST), scale) < 1e-5
 
 
 def test_a_step_costs_less_than_8_microseconds_beside_its_kernel():

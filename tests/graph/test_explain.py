@@ -1,0 +1,31 @@
+"""What a plan decided can be read as rows."""
+
+from engines_compare import net_text
+
+from layerforge.graph.explain import explain
+from layerforge.net.build import build_net
+from layerforge.netdef.types import Phase
+from layerforge.schema.read import parse_net
+
+TEXT = net_text("Convolution c data > c { convolution_param { num_output: 16 kernel_size: 3 } }", "ReLU r c > c")
+
+
+def rows(**more):
+    net = build_net(parse_net(TEXT), Phase.TRAIN, **more)
+    return explain(net.plan, net.layers)
+
+
+def test_layers_without_an_engine_are_rows_of_their_own_without_kernels():
+    found = rows(engines=())
+    assert [row.layers for row in found] == [("data",), ("c",), ("r",)]
+    assert not any(row.kernels for row in found) and {row.engine for row in found} == {"layer"}
+
+
+def test_fused_layers_are_one_row_with_kernels_and_layouts():
+    found = rows()[-1]
+    if found.engine == "layer":  # no engine loads here
+        return
+    assert found.layers == ("c", "r") and found.types == ("Convolution", "ReLU")
+    assert {kernel.run for kernel in found.kernels} == {"forward", "backward"}
+    assert found.kernels[0].name == "convolution_forward" and dict(found.kernels[0].layouts).keys() == {"x", "W", "y"}
+    assert found.flops == 2 * 2 * 16 * 7 * 6 * 6 * 9
