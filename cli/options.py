@@ -16,7 +16,7 @@ EFFECTS = ("snapshot", "stop", "none")
 
 SOLVER = Flag("solver", str, "", "the solver's prototxt", "FILE", caffe=True)
 MODEL = Flag("model", str, "", "the net's prototxt", "FILE", caffe=True)
-WEIGHTS = Flag("weights", str, "", "weights to start from: .caffemodel, .caffemodel.h5 or .safetensors, with commas between",
+WEIGHTS = Flag("weights", str, "", "weights to start from (.caffemodel, .h5, .safetensors), separated by commas",
                "FILES", caffe=True)
 SNAPSHOT = Flag("snapshot", str, "", "the .solverstate to go on from", "FILE", caffe=True)
 ITERATIONS = Flag("iterations", int, 50, "batches to run", "N", least=1, caffe=True)

@@ -100,10 +100,13 @@ class Builder:
         return self.const(list(values), np.int64)
 
     def weight(self, name: str, values: np.ndarray) -> str:
-        """A parameter of the layer, under a name of its own."""
-        made = self.fresh(f"{self.scope}.{name}")
-        self.constants[made] = np.asarray(values, np.float32, order="C")
-        return made
+        """A parameter of the layer, under a name of its own; one that layers share has the name of the first."""
+        array = np.asarray(values, np.float32, order="C")
+        key = ("memory", array.shape, array.__array_interface__["data"][0])
+        if key not in self._known:
+            self._known[key] = self.fresh(f"{self.scope}.{name}")
+            self.constants[self._known[key]] = array
+        return self._known[key]
 
     def node(self, op: str, *inputs: str, **attributes: Any) -> str:
         """A node of one output; returns that."""

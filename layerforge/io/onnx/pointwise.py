@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from layerforge.io.onnx.graph import Builder, Call, converts
+from layerforge.io.onnx.graph import Builder, Call, Refused, converts
 
 _SAME = {"Sigmoid": "Sigmoid", "TanH": "Tanh", "AbsVal": "Abs", "BNLL": "Softplus", "Softplus": "Softplus",
          "Softsign": "Softsign", "Sin": "Sin", "Atan": "Atan", "Ceil": "Ceil", "Floor": "Floor", "Round": "Round",
@@ -131,6 +131,8 @@ def threshold(g: Builder, call: Call) -> list[str]:
 @converts("Dropout")
 def dropout(g: Builder, call: Call) -> list[str]:
     """In TEST nothing, or a factor."""
+    if call.layer.train:
+        raise Refused("it drops values by chance in the TRAIN phase")
     return [g.scaled(call.x[0], call.layer.factor)]
 
 

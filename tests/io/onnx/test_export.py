@@ -28,7 +28,7 @@ layer { name: "relu" type: "ReLU" bottom: "x" top: "x" }
 """
 LOSSES = """
 layer { name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param {
-        shape { dim: 2 dim: 6 } shape { dim: 2 } data_filler { type: "gaussian" } } }
+        shape { dim: 2 dim: 6 } shape { dim: 2 } data_filler { type: "gaussian" } data_filler { value: 1 } } }
 layer { name: "ip" type: "InnerProduct" bottom: "data" top: "score" inner_product_param { num_output: 3
         weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top: "loss" %s }
@@ -183,6 +183,21 @@ def test_sequences_begin_where_cont_is_0():
     feed = {"x": np.random.default_rng(1).normal(size=(4, 2, 3)), "c": np.array([[0, 0], [1, 0], [0, 1], [1, 1]])}
     for name in ("LSTM", "RNN", "GRU"):
         assert_agrees(build(text % name), feed)
+
+
+def test_shared_parameters_are_written_once():
+    layer = """layer { name: "%s" type: "Convolution" bottom: "data" top: "%s" param { name: "w" } param { name: "b" }
+                       convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }"""
+    net = build(INPUT + layer % ("a", "a") + layer % ("b", "b"))
+    assert [tensor.name for tensor in onnx_model(net).graph.initializer] == ["a.0", "a.1"]
+    assert_agrees(net)
+
+
+def test_chance_is_refused():
+    text = INPUT + 'layer { name: "d" type: "Dropout" bottom: "data" top: "y" }'
+    assert_agrees(build(text))
+    with pytest.raises(NetError, match="by chance in the TRAIN phase"):
+        onnx_model(build(text, Phase.TRAIN))
 
 
 def test_layers_that_onnx_lacks_are_all_named():
