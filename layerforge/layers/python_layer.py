@@ -65,7 +65,8 @@ class Python(Layer):
 
     def setup(self, bottom, top):
         self.user = self._class()
-        self.user.param_str, self.user.phase = self.params.param_str, int(self.phase)
+        self.user.param_str = self.user.param_str_ = self.params.param_str  # the second is an old name
+        self.user.phase = int(self.phase)
         self.user.blobs = UserBlobs(self)
         if not hasattr(self.user, "type"):  # net.layers shows this object
             self.user.type = self.type

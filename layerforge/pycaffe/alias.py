@@ -19,7 +19,7 @@ def install_as_caffe() -> None:
     A real Caffe that was imported already is replaced for later imports.
     """
     facade.__version__ = importlib.import_module("layerforge").__version__  # type: ignore[attr-defined]
-    sys.modules["caffe"] = facade
+    sys.modules["caffe"] = sys.modules["caffe._caffe"] = facade
     for name in MODULES:
         sys.modules[f"caffe.{name}"] = importlib.import_module(f"layerforge.pycaffe.{name}")
 

@@ -68,7 +68,7 @@ class Net:
         return made
 
     def _adopt(self, net: CoreNet) -> None:
-        self._net = net
+        self._net, self.name = net, net.name
         wrapped = {id(blob): Blob(blob) for blob in net.blob_list}
         self._blobs = [wrapped[id(blob)] for blob in net.blob_list]
         self._blob_names = list(net.graph.blobs)
@@ -82,11 +82,8 @@ class Net:
         self.top_names = OrderedDict((n.definition.name, [names[i] for i in n.tops]) for n in net.graph.nodes)
         self.bottom_names = OrderedDict((n.definition.name, [names[i] for i in n.bottoms]) for n in net.graph.nodes)
         self.inputs, self.outputs = list(net.inputs), list(net.outputs)
+        self._inputs, self._outputs = list(net.graph.inputs), list(net.graph.outputs)
         self.blob_loss_weights = OrderedDict(net.loss_weights)
-
-    @property
-    def name(self) -> str:
-        return self._net.name
 
     def __repr__(self) -> str:
         ends = f"{' '.join(self.inputs) or 'no inputs'} → {' '.join(self.outputs) or 'no outputs'}"
@@ -198,6 +195,22 @@ class Net:
     def after_backward(self, hook: Any) -> None:
         """Calls hook(layer number) after each layer's backward."""
         self._net.hooks["after_backward"].append(hook)
+
+    def _top_ids(self, layer: int) -> list[int]:
+        """The numbers of a layer's tops among all blobs."""
+        return list(self._net.graph.nodes[layer].tops)
+
+    def _bottom_ids(self, layer: int) -> list[int]:
+        """The numbers of a layer's bottoms among all blobs."""
+        return list(self._net.graph.nodes[layer].bottoms)
+
+    def _forward(self, start: int, end: int) -> float:
+        """Runs the layers of these numbers, both included; the loss."""
+        return self._net.forward_from_to(start, end)
+
+    def _backward(self, start: int, end: int) -> None:
+        """Runs the layers of these numbers downwards, both included."""
+        self._net.backward_from_to(start, end)
 
     def _index(self, layer: str) -> int:
         if layer not in self._layer_names:

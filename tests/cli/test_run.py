@@ -34,6 +34,7 @@ import caffe.proto.caffe_pb2 as pb
 from caffe import layers as L, params as P, Net, SGDSolver
 from caffe.proto import caffe_pb2
 from caffe.pycaffe import Net as same
+from caffe._caffe import SGDSolver
 import layerforge
 assert same is Net is layerforge.Net and caffe_pb2 is pb and caffe.io.load_image and caffe.__version__
 assert P.Pooling.MAX == pb.PoolingParameter.MAX and "type: \\"ReLU\\"" in str(caffe.to_proto(L.ReLU()))

@@ -66,6 +66,11 @@ def test_a_class_beside_the_prototxt_runs(module, tmp_path):
     assert made.gradients()[0].tolist() == [2, 2]
 
 
+def test_param_str_has_its_old_name_too(module, tmp_path):
+    user = rig(module, tmp_path).layer.user
+    assert user.param_str == user.param_str_ == "3"
+
+
 def test_a_file_name_is_a_module_too(module, tmp_path):
     assert rig(str(tmp_path / f"{module}.py"), "").forward()[0].tolist() == [[5, 8], [11, 14]]
 

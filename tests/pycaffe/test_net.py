@@ -37,6 +37,20 @@ def test_names_are_in_caffes_order(small):
     assert small.layer_dict["conv"].blobs is small.params["conv"]
 
 
+def test_what_scripts_take_from_behind_the_curtain(small):
+    names = small._blob_names
+    assert [names[i] for i in small._inputs] == small.inputs and [names[i] for i in small._outputs] == small.outputs
+    index = small._layer_names.index("loss")
+    assert [names[i] for i in small._bottom_ids(index)] == ["ip", "label"]
+    assert [names[i] for i in small._top_ids(index)] == ["loss"]
+    whole = float(small.forward()["loss"])
+    assert small._forward(0, index) == pytest.approx(whole)
+    small._backward(index, 0)
+    assert small.blobs["data"].diff.any()
+    small.name = "renamed"  # Fast R-CNN's scripts do
+    assert small.name == "renamed"
+
+
 def test_a_blob_tells_its_size(small):
     blob = small.blobs["data"]
     assert (blob.num, blob.channels, blob.height, blob.width, blob.count) == (2, 3, 8, 8, 384)
