@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,8 +17,9 @@ from layerforge.data.image_list import ImageList
 from layerforge.data.images import decode, inside, opencv, read_file, resize
 from layerforge.data.prefetch import processors
 
+T = TypeVar("T")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-AHEAD = 256  # pictures read at once, to be decoded side by side
+AHEAD = 4  # pictures read ahead for each thread: they may be large
 
 
 @dataclass(frozen=True)
@@ -91,23 +94,37 @@ def file_records(
         except DataError as error:
             return error
 
-    with ThreadPoolExecutor(min(4, processors())) as pool:
-        for start in range(0, len(indices), AHEAD):
-            some = indices[start : start + AHEAD]
-            for number, (index, made) in enumerate(zip(some, pool.map(work, some)), start):
-                where = f"{source}:{pictures.lines[index]}" if pictures.lines else None
-                if isinstance(made, DataError):
-                    placed = DataError(made.message, where=where, hint=made.hint)
-                    if broken is None:
-                        raise placed
-                    broken.append(f"{where}: {made.message}" if where else made.message)
-                    continue
-                record, shape = made
-                size = size or shape
-                if check_size and shape != size:
-                    raise DataError(f"{pictures.names[index]} has the size {shape}, the first picture {size}",
-                                    where=where, hint="resize them, or leave --check_size out")
-                yield b"%08d_%s" % (number, os.fsencode(pictures.names[index])), record
+    for number, (index, made) in enumerate(_side_by_side(work, indices)):
+        where = f"{source}:{pictures.lines[index]}" if pictures.lines else None
+        if isinstance(made, DataError):
+            if broken is None:
+                raise DataError(made.message, where=where, hint=made.hint)
+            broken.append(f"{where}: {made.message}" if where else made.message)
+            continue
+        record, shape = made
+        size = size or shape
+        if check_size and shape != size:
+            raise DataError(f"{pictures.names[index]} has the size {shape}, the first picture {size}", where=where,
+                            hint="resize them, or leave --check_size out")
+        yield b"%08d_%s" % (number, os.fsencode(pictures.names[index])), record
+
+
+def _side_by_side(work: Callable[[int], T], indices: Sequence[int]) -> Iterator[tuple[int, T]]:
+    """(index, work(index)) in order; a few are worked on at once."""
+    threads = min(4, processors())
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[tuple[int, Future[T]]] = deque()
+        try:
+            for index in indices:
+                waiting.append((index, pool.submit(work, index)))
+                if len(waiting) > AHEAD * threads:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            for first, future in waiting:
+                yield first, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
 
 
 def folder_list(root: str, test_every: int = 0) -> tuple[list[str], ImageList, ImageList]:

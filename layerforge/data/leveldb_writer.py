@@ -12,7 +12,7 @@ import contextlib
 import functools
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
 import numpy as np
@@ -20,36 +20,36 @@ import numpy as np
 from layerforge.core.errors import DataError
 from layerforge.core.files import new_folder
 from layerforge.data.leveldb import LOG_BLOCK
+from layerforge.data.records import Put, Record, portions
 from layerforge.schema.wire import put_varint
 
 HEAD = struct.Struct("<IHB")
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
-RECORDS_PER_BATCH, BATCH_BYTES = 1000, 1 << 26
 COMPARATOR = b"leveldb.BytewiseComparator"
 
 
-def write_leveldb(path: str, records: Iterable[tuple[bytes, bytes]]) -> int:
+def write_leveldb(path: str, records: Iterable[Record]) -> int:
     """Writes records (key, value) into a new folder; returns how many.
 
     Raises DataError when the folder exists or cannot be written; nothing is left then.
     """
     count = 0
     with leveldb_writer(path) as put:
-        for batch in _batches(records):
-            put(batch)
-            count += len(batch)
+        for portion in portions(records):
+            put(portion)
+            count += len(portion)
     return count
 
 
 @contextlib.contextmanager
-def leveldb_writer(path: str) -> Iterator[Callable[[Sequence[tuple[bytes, bytes]]], None]]:
+def leveldb_writer(path: str) -> Iterator[Put]:
     """Gives a function that adds records to a new database, which is there when the block ends well.
 
     Raises DataError when the folder exists or cannot be written; nothing is left then.
     """
     count = 0
 
-    def put(records: Sequence[tuple[bytes, bytes]]) -> None:
+    def put(records: Sequence[Record]) -> None:
         nonlocal count
         entries = (b"\x01" + _sized(key) + _sized(value) for key, value in records)
         log.append(struct.pack("<QI", count + 1, len(records)) + b"".join(entries))
@@ -72,19 +72,6 @@ def leveldb_writer(path: str) -> Iterator[Callable[[Sequence[tuple[bytes, bytes]
 
 def _sized(data: bytes) -> bytes:
     return put_varint(len(data)) + data
-
-
-def _batches(records: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
-    batch: list[tuple[bytes, bytes]] = []
-    size = 0
-    for record in records:
-        batch.append(record)
-        size += len(record[1])
-        if len(batch) == RECORDS_PER_BATCH or size > BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 class Log:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -12,13 +11,9 @@ from typing import Any
 from layerforge.core.errors import DataError
 from layerforge.core.files import new_folder
 from layerforge.data.leveldb_writer import leveldb_writer, write_leveldb
+from layerforge.data.records import Put, Record, portions
 
-RECORDS_PER_COMMIT = 1000
 FIRST_MAP_BYTES = 1 << 26
-
-
-Record = tuple[bytes, bytes]  # key, value
-Put = Callable[[Sequence[Record]], None]
 
 
 def write_lmdb(path: str, records: Iterable[Record]) -> int:
@@ -28,9 +23,9 @@ def write_lmdb(path: str, records: Iterable[Record]) -> int:
     """
     count = 0
     with lmdb_writer(path) as put:
-        for chunk in _chunks(records):
-            put(chunk)
-            count += len(chunk)
+        for portion in portions(records):
+            put(portion)
+            count += len(portion)
     return count
 
 
@@ -53,12 +48,6 @@ def lmdb_writer(path: str) -> Iterator[Put]:
             environment.close()
         with contextlib.suppress(FileNotFoundError):  # readers make their own
             os.unlink(os.path.join(folder, "lock.mdb"))
-
-
-def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
-    iterator = iter(records)
-    while chunk := list(itertools.islice(iterator, RECORDS_PER_COMMIT)):
-        yield chunk
 
 
 def _put(environment: Any, chunk: Sequence[Record]) -> None:
