@@ -8,6 +8,7 @@ from golden_cases import GOLDEN, load, part
 from onnx_cases import assert_agrees, set_values
 
 from layerforge.core.errors import NetError
+from layerforge.core.random import Random
 from layerforge.io.onnx.export import onnx_model
 from layerforge.io.onnx.graph import CONVERTERS
 from layerforge.io.onnx.select import METRICS
@@ -61,7 +62,7 @@ def sayable(made):
 @pytest.mark.parametrize("opset", [13, 18, 21])
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_example_of_a_layer_agrees_or_is_refused(name, opset):
-    made = build_net(parse_net(net(TYPES[name])), engines=())
+    made = build_net(parse_net(net(TYPES[name])), engines=(), rng=Random(5))
     if sayable(made):
         feed = {key: values for key, values in FEEDS.get(name, {}).items() if key in made.blobs}
         assert_agrees(made, feed, opset=opset)
@@ -74,7 +75,7 @@ def test_the_example_of_a_layer_agrees_or_is_refused(name, opset):
 def test_a_recorded_case_agrees_or_is_refused(path):
     case = load(path)
     definition = parse_net(str(case["prototxt"]))
-    made = build_net(definition, Phase.TEST, engines=())
+    made = build_net(definition, Phase.TEST, engines=(), rng=Random(5))
     for blob, shape in part(case, "reshape.").items():
         made.blobs[blob].reshape([int(n) for n in shape])
     made.reshape()
