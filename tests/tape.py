@@ -15,6 +15,7 @@ import numpy as np
 from cpu_kernels import CpuKernels
 
 from layerforge.backends.cupy import CupyOps
+from layerforge.backends.cupy.device import DeviceMemory
 from layerforge.backends.cupy.launcher import ROWS, WIDTH, Numbers
 from layerforge.backends.cupy.recorder import Recorder
 from layerforge.core.errors import NotRecordable
@@ -135,6 +136,9 @@ class TapeMemory:
     def from_host(self, source: np.ndarray, target: np.ndarray) -> None:
         self._refuse()
         np.copyto(plain(target), source)
+
+
+    convert = DeviceMemory.convert
 
 
 class TapeRecorder(Recorder):

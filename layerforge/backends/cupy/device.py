@@ -105,6 +105,13 @@ class DeviceMemory:
             target.set(np.ascontiguousarray(source, target.dtype), stream=self._stream)
             self._stream.synchronize()  # the host may change `source` next
 
+    def convert(self, other: Any, source: Any, target: Any) -> bool:
+        """From a layout of this device, without the host between."""
+        if getattr(other, "memory", None) is not self:
+            return False
+        other.unpack(source, target)
+        return True
+
     def _refuse(self, what: str) -> None:
         if self.recording:
             raise NotRecordable(f"{what} in the middle of the iteration")
