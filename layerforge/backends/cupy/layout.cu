@@ -102,3 +102,9 @@ unpack(const void* y, real* x, int samples, int channels, int padded, int positi
         __syncthreads();  // `tile` may be written again
     }
 }
+
+// dy = dy where y > 0, else 0
+extern "C" __global__ void relu_mask(void* dy, const void* y, int count, int kind) {
+    EACH(i, count)
+        if (!(load(y, i, kind) > 0)) store(dy, i, 0, kind);
+}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from layerforge.backends.cupy.kernels import MOST_BLOCKS
+from layerforge.backends.cupy.kernels import MOST_BLOCKS, blocks
 
 SIDE = 32  # of layout.cu
 KINDS = {"FP32": (0, np.float32), "BF16": (1, np.uint16), "FP16": (2, np.float16)}
@@ -87,6 +87,11 @@ class ChannelsLast:
     def unpack(self, packed: Any, plain: Any, add: bool = False) -> None:
         """plain = packed, or plain += packed"""
         self._run("unpack", self.form.channels, packed, plain, plain.dtype, add)
+
+    def relu_mask(self, dy: Any, y: Any) -> None:
+        """dy = dy where y > 0, else 0"""
+        if dy.size:
+            self._kernels.launch("layout.cu", "relu_mask", blocks(dy.size), dy, y, dy.size, KINDS[self.form.kind][0])
 
     def _run(self, kernel: str, channels: int, source: Any, target: Any, dtype: Any, *more: Any) -> None:
         form = self.form

@@ -82,3 +82,17 @@ def test_gradients_are_added_in_plain_order(device):
     packed, plain = np.arange(8, dtype=np.float32), np.ones(6, np.float32)
     layout(device, Form(1, 3, 2, 4, "FP32")).unpack(packed, plain, add=True)
     assert plain.tolist() == [1, 5, 2, 6, 3, 7]
+
+
+@pytest.mark.parametrize("kind", ["FP32", "BF16", "FP16"])
+def test_gradient_of_relu_is_masked_by_the_output(device, kind):
+    y, dy = (np.random.default_rng(n).standard_normal(70).astype(np.float32) for n in (1, 2))
+    y[:3] = 0, -0.0, np.nan
+    one = layout(device, Form(1, 1, 70, 1, kind))
+    packed = [one.zeros(70, np.float32) for _ in range(2)]
+    for plain, array in zip((y, dy), packed):
+        one.pack(plain, array)
+    one.relu_mask(packed[1], packed[0])
+    back = np.empty(70, np.float32)
+    one.unpack(packed[1], back)
+    np.testing.assert_allclose(back, np.where(y > 0, dy, 0), rtol=2**-8)

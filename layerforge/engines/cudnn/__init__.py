@@ -1,0 +1,1 @@
+"""The cuDNN engine of the CuPy backend: graphs through nvidia-cudnn-frontend."""

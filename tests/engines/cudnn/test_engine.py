@@ -1,0 +1,169 @@
+"""Layers as cuDNN graphs give what they give on their own; the graphs are computed with NumPy here."""
+
+import numpy as np
+import pytest
+from cpu_kernels import needs_compiler
+from numpy_cudnn import NumpyRunner
+from tape import TapeBackend
+
+from layerforge.core.errors import NetError
+from layerforge.core.random import Random
+from layerforge.core.storage import HOST
+from layerforge.engines.cudnn.engine import CudnnEngine
+from layerforge.engines.cudnn.graphs import Convolution
+from layerforge.net.build import build_net
+from layerforge.net.passes import Passes
+from layerforge.netdef.types import Phase
+from layerforge.schema.read import parse_net
+
+HEAD = """
+layer { name: "data" type: "Input" top: "data" top: "label"
+  input_param { shape { dim: 2 dim: 3 dim: 9 dim: 8 } shape { dim: 2 } } }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+  convolution_param { num_output: 8 kernel_size: 3 pad: 1 stride: 2 weight_filler { type: "xavier" }
+                      bias_filler { type: "constant" value: 0.1 } } }
+layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
+layer { name: "conv2" type: "Convolution" bottom: "conv1" top: "conv2"
+  convolution_param { num_output: 6 kernel_size: 3 group: 2 dilation: 2 pad: 2 bias_term: false
+                      weight_filler { type: "xavier" } } }
+"""
+TAIL = """
+layer { name: "ip1" type: "InnerProduct" bottom: "conv2" top: "ip1"
+  inner_product_param { num_output: 7 weight_filler { type: "xavier" } } }
+layer { name: "relu2" type: "ReLU" bottom: "ip1" top: "ip1" }
+layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }
+"""
+POOL = 'layer { name: "pool" type: "Pooling" bottom: "conv2" top: "pool" pooling_param { kernel_size: 2 } }'
+
+
+@pytest.fixture(autouse=True)
+def compiler():
+    needs_compiler()
+
+
+def make(text=HEAD + TAIL, kind="FP32", engine=True, refuses=lambda key: "", records=False, force=False):
+    backend = TapeBackend(records)
+    runner = NumpyRunner(backend, refuses)
+    definition = parse_net(("force_backward: true" if force else "") + text, "net.prototxt")
+    engines = [CudnnEngine(backend, runner, kind)] if engine else []
+    net = build_net(definition, Phase.TRAIN, backend=backend, engines=engines, rng=Random(3))
+    rng = np.random.default_rng(1)
+    net.blobs["data"].data.set(rng.normal(size=net.blobs["data"].shape).astype(np.float32))
+    return net, runner
+
+
+def results(net):
+    """Loss, all blobs and their gradients, all gradients of parameters."""
+    loss = net.forward()
+    net.backward()
+    found = {"loss": np.array(loss)}
+    for name, blob in net.blobs.items():
+        found[name], found[f"d {name}"] = blob.data.array(HOST).copy(), blob.diff.array(HOST).copy()
+    for each in net.learnable:
+        found[f"d {each.name}"] = each.blob.diff.array(HOST).copy()
+    return found
+
+
+def compare(one, other, rtol):
+    for name, want in other.items():
+        atol = rtol * max(1e-3, float(np.abs(want).max(initial=0)))
+        np.testing.assert_allclose(one[name], want, rtol=rtol, atol=atol, err_msg=name)
+
+
+POOLED = HEAD + POOL + TAIL.replace('"conv2"', '"pool"')
+
+
+@pytest.mark.parametrize("text", [HEAD + TAIL, POOLED], ids=["plain", "pooled"])
+@pytest.mark.parametrize("force", [False, True])
+def test_layers_give_what_they_give_on_their_own(text, force):
+    net, _ = make(text, force=force)
+    plain, _ = make(text, engine=False, force=force)
+    compare(results(net), results(plain), 1e-4)
+    taken = [step.layers for step in net.steps if step.engine == "CUDNN"]
+    names = [[net.layer_names[i] for i in layers] for layers in taken]
+    assert names == [["conv1", "relu1"], ["conv2"], ["ip1", "relu2"], ["ip2"]]
+
+
+@pytest.mark.parametrize("kind, rtol", [("BF16", 0.1), ("FP16", 0.02), ("TF32", 1e-4)])
+def test_16_bit_types_stay_near(kind, rtol):
+    one, other = results(make(kind=kind)[0]), results(make(engine=False)[0])
+    for name, want in other.items():  # as a whole: single values jump where a ReLU's input is near 0
+        assert np.linalg.norm(one[name] - want) <= rtol * np.linalg.norm(want) + 1e-6, name
+
+
+def test_gradients_add_up_over_passes():
+    net, _ = make()
+    once = results(net)
+    twice = results(net)
+    for each in net.learnable:
+        np.testing.assert_allclose(twice[f"d {each.name}"], 2 * once[f"d {each.name}"], rtol=1e-5, atol=1e-7)
+
+
+def test_no_conversion_lies_between_convolutions():
+    net, _ = make()
+    net.forward()
+    conv1 = net.blobs["conv1"].data
+    assert net.backend.representation not in conv1.fresh() and len(conv1.fresh()) == 1
+
+
+def test_reshape_is_planned_again_and_may_be_refused():
+    refuses = lambda key: "the batch is odd" if isinstance(key, Convolution) and key.geometry.x[0] % 2 else ""  # noqa: E731
+    net, _ = make(refuses=refuses)
+    plain, _ = make(engine=False)
+    for batch in (4, 3, 2):
+        x = np.random.default_rng(batch).normal(size=(batch, 3, 9, 8)).astype(np.float32)
+        for each in (net, plain):
+            each.blobs["data"].reshape(x.shape)
+            each.blobs["label"].reshape((batch,))
+            each.reshape()
+            each.blobs["data"].data.set(x)
+            each.clear_gradients()
+        compare(results(net), results(plain), 1e-4)
+        steps = [step for step in net.steps if step.engine == "CUDNN"]
+        assert all(step.refusal == ("the batch is odd" if batch == 3 else "") for step in steps)
+
+
+def test_cut_pass_runs_by_the_parts():
+    net, runner = make()
+    plain, _ = make(engine=False)
+    for each in (net, plain):
+        each.forward()
+        each.forward_from_to(1, 1)  # the convolution without its ReLU
+    np.testing.assert_allclose(
+        net.blobs["conv1"].data.array(HOST), plain.blobs["conv1"].data.array(HOST), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_pass_with_the_engine_can_be_recorded():
+    net, runner = make(records=True)
+    passes, other = Passes(net), make(engine=False)[0]
+    for _ in range(5):
+        for each in (net, other):
+            each.clear_gradients()
+        loss = passes.forward_backward()
+    other.forward()
+    other.backward()
+    assert loss == pytest.approx(float(other.blobs["loss"].data.array(HOST)[0]), rel=1e-5)
+    for mine, theirs in zip(net.learnable, other.learnable):
+        np.testing.assert_allclose(mine.blob.diff.array(HOST), theirs.blob.diff.array(HOST), rtol=1e-3, atol=1e-5)
+    assert passes.launches == 3 and not passes.reasons
+
+
+@pytest.mark.parametrize(
+    "old, new, reason",
+    [
+        ('"ReLU" bottom: "conv1" top: "conv1"', '"TanH" bottom: "conv1" top: "conv1"', "no rule for this type"),
+        ("num_output: 7", "num_output: 7 transpose: true", "transposed weights"),
+    ],
+)
+def test_reasons_are_kept(old, new, reason):
+    net, _ = make((HEAD + TAIL).replace(old, new))
+    assert any(r.reason == reason for choice in net.plan.choices for r in choice.refusals)
+
+
+def test_pinned_engine_that_refuses_is_an_error():
+    text = (HEAD + TAIL).replace("num_output: 8", "num_output: 8 engine: CUDNN")
+    with pytest.raises(NetError, match="engine CUDNN refuses: cuDNN has no plan"):
+        make(text, refuses=lambda key: "cuDNN has no plan")

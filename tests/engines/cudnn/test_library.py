@@ -1,0 +1,170 @@
+"""Loading cuDNN, and running graphs, with a frontend that only notes what it is asked."""
+
+import types
+
+import numpy as np
+import pytest
+from cpu_kernels import needs_compiler
+from tape import TapeBackend
+
+from layerforge import engines
+from layerforge.core.errors import DeviceError, NotRecordable
+from layerforge.engines.cudnn import library
+from layerforge.engines.cudnn.graphs import BiasGradient
+from layerforge.engines.cudnn.library import Choices, CudnnRunner
+
+
+class Tensor:
+    def __getattr__(self, name):
+        return lambda *_: self
+
+
+class Graph:
+    """Three plans: the first is wrong for what is not float32, the last is the fastest."""
+
+    def __init__(self, log, io_data_type, handle, **_):
+        self.log, self.kind, self.at = log, io_data_type, None
+
+    def get_execution_plan_count(self):
+        return 3
+
+    def build_plan_at_index(self, index):
+        self.at = index
+
+    def get_plan_name_at_index(self, index):
+        return f"eng{index}"
+
+    def get_workspace_size_plan_at_index(self, index):
+        return 100
+
+    def execute(self, pointers, workspace, handle):
+        self.log.append((self.kind, self.at))
+        arrays = {tensor.name: Memory.all[pointer] for tensor, pointer in pointers.items()}
+        dy = arrays["dy"].view(np.float16) if self.kind == "HALF" else arrays["dy"]
+        wrong = 100 if self.kind == "HALF" and self.at == 0 else 0
+        arrays["db"][...] = dy.reshape(-1, 2).astype(np.float32).sum(axis=0) + wrong
+
+    def tensor(self, name, **_):
+        made = Tensor()
+        made.name = name
+        return made
+
+    def reduction(self, input, mode):
+        made = Tensor()
+        made.name = "db"
+        return made
+
+    def __getattr__(self, name):
+        return lambda *_, **__: None
+
+
+class Memory(np.ndarray):
+    """A device array whose pointer leads back to it."""
+
+    all = {}
+
+    @property
+    def data(self):
+        at = self.ctypes.data
+        Memory.all[at] = self.view(np.ndarray)
+        return types.SimpleNamespace(ptr=at)
+
+
+class Stream:
+    ptr = 7
+
+
+@pytest.fixture
+def parts():
+    needs_compiler()
+    log, backend = [], TapeBackend(records=False)
+    clock = iter([5.0, 3.0, 1.0, *[9.0] * 9])
+    event = lambda: types.SimpleNamespace(record=lambda stream: None, synchronize=lambda: None)  # noqa: E731
+    backend.xp = types.SimpleNamespace(
+        empty=lambda n, dtype: np.empty(n, dtype).view(Memory), abs=np.abs,
+        cuda=types.SimpleNamespace(Event=event, get_elapsed_time=lambda a, b: next(clock)),
+    )
+    backend.stream = Stream()
+    member = types.SimpleNamespace
+    cudnn = member(
+        data_type=member(FLOAT="FLOAT", HALF="HALF"), heur_mode=member(A=0, FALLBACK=1), reduction_mode=member(ADD=0),
+        numerical_note=member(TENSOR_CORE=0), create_handle=lambda: 5, set_stream=lambda handle, stream: None,
+        pygraph=lambda **how: Graph(log, **{"handle": None, **how}),
+    )
+    return cudnn, backend, log
+
+
+KEY = BiasGradient((3, 2, 1, 1), "FP16")
+
+
+def arrays():
+    dy = np.arange(6, dtype=np.float16)
+    return {"dy": dy.view(Memory), "db": np.zeros(2, np.float32).view(Memory)}
+
+
+def test_fastest_plan_that_is_right_is_kept(parts, tmp_path):
+    cudnn, backend, log = parts
+    runner = CudnnRunner(cudnn, backend, Choices(tmp_path / "plans.json", "H200", "9"))
+    given = arrays()
+    runner.run(KEY, given)
+    assert given["db"].tolist() == [6, 9]
+    assert log[-1] == ("HALF", 2) and {at for _, at in log} == {0, 1, 2} and ("FLOAT", 0) in log
+    del log[:]
+    runner.run(KEY, given)
+    assert log == [("HALF", 2)]
+    again = CudnnRunner(cudnn, backend, Choices(tmp_path / "plans.json", "H200", "9"))
+    again.run(KEY, given)
+    assert log == [("HALF", 2)] * 2
+
+
+def test_plan_is_not_chosen_while_recording(parts):
+    cudnn, backend, _ = parts
+    runner = CudnnRunner(cudnn, backend, Choices(None, "H200", "9"))
+    backend.ops.kernels.numbers = object()
+    with pytest.raises(NotRecordable, match="chosen first"):
+        runner.run(KEY, arrays())
+
+
+def test_graph_that_cudnn_refuses_is_a_reason(parts):
+    cudnn, backend, _ = parts
+    runner = CudnnRunner(cudnn, backend, Choices(None, "H200", "9"))
+    assert runner.check(KEY) == ""
+
+    def refuse(**_):
+        raise RuntimeError("no engine\nand much more")
+
+    cudnn.pygraph = refuse
+    assert runner.check(KEY) == f"cuDNN has no plan for {KEY}: no engine"
+
+
+def test_missing_library_is_said(monkeypatch):
+    library.load.cache_clear()
+    monkeypatch.setattr(library.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DeviceError, match="nvidia-cudnn-frontend is not installed"):
+        library.load()
+
+
+def test_broken_and_old_libraries_are_said(monkeypatch):
+    library.load.cache_clear()
+    monkeypatch.setattr(library.importlib.util, "find_spec", lambda name: object())
+    found = types.SimpleNamespace(backend_version=lambda: 91400)
+    monkeypatch.setattr(library.importlib, "import_module", lambda name: found)
+    with pytest.raises(DeviceError, match=r"of version 9\.14\.0, the engine needs 9\.19"):
+        library.load()
+    found.backend_version = lambda: 1 // 0
+    with pytest.raises(DeviceError, match="cannot be loaded: integer division"):
+        library.load()
+
+
+def test_engine_is_taken_when_it_is_asked_for(monkeypatch):
+    backend = TapeBackend()
+    backend.name = "cupy"
+    monkeypatch.delenv(engines.VARIABLE, raising=False)
+    assert engines.default_engines(backend) == []
+    monkeypatch.setattr(library, "shared_runner", lambda backend: "runner")
+    monkeypatch.setenv(engines.VARIABLE, "cudnn:bf16")
+    (engine,) = engines.default_engines(backend)
+    assert engine.name == "CUDNN" and engine.context.kind == "BF16"
+    monkeypatch.setenv(engines.VARIABLE, "CUDNN:INT4")
+    with pytest.raises(DeviceError, match="no type INT4"):
+        engines.default_engines(backend)
