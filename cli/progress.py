@@ -31,7 +31,9 @@ def _bar(items: Iterable[T], what: str, total: int | None) -> Iterator[T]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as progress:
+    shown = sys.stdout.isatty()  # else what the command prints goes to a file or a pipe, past the bar
+    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4,
+                  redirect_stdout=shown) as progress:
         task = progress.add_task(what, total=total)
         for item in items:
             yield item

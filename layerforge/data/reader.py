@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from layerforge.core.errors import DataError
 from layerforge.data.leveldb import LevelDb
 from layerforge.data.lmdb import Lmdb
-
-Record = tuple[bytes, bytes]  # key, value
+from layerforge.data.records import Record
 
 
 class Reader:
