@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -12,10 +12,11 @@ from typing import TypeVar
 import numpy as np
 
 from layerforge.core.errors import DataError
-from layerforge.data.datum import make_datum
+from layerforge.data.datum import make_datum, make_float_datum
 from layerforge.data.image_list import ImageList
 from layerforge.data.images import decode, inside, opencv, read_file, resize
 from layerforge.data.prefetch import processors
+from layerforge.data.records import Record
 
 T = TypeVar("T")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -75,7 +76,7 @@ def _encode(image: np.ndarray, kind: str, name: str) -> bytes:
 def file_records(
     pictures: ImageList, conversion: Conversion, *, source: str = "", order: Sequence[int] | None = None,
     check_size: bool = False, broken: list[str] | None = None,
-) -> Iterator[tuple[bytes, bytes]]:
+) -> Iterator[Record]:
     """Records under Caffe's keys: the number, eight digits wide, and the name.
 
     source      the list file, for errors
@@ -90,7 +91,8 @@ def file_records(
 
     def work(index: int) -> tuple[bytes, tuple[int, ...] | None] | DataError:
         try:
-            return conversion.record(pictures.names[index], pictures.labels[index])
+            label = pictures.labels[index]
+            return conversion.record(pictures.names[index], label if isinstance(label, int) else 0)
         except DataError as error:
             return error
 
@@ -107,6 +109,14 @@ def file_records(
             raise DataError(f"{pictures.names[index]} has the size {shape}, the first picture {size}", where=where,
                             hint="resize them, or leave --check_size out")
         yield b"%08d_%s" % (number, os.fsencode(pictures.names[index])), record
+
+
+def label_records(pictures: ImageList, keys: Iterable[bytes], order: Sequence[int] | None = None) -> Iterator[Record]:
+    """Float records (labels, 1, 1) of the pictures that became the records of these keys, under the same keys."""
+    for key in keys:
+        number = int(key.split(b"_", 1)[0])
+        labels = np.array(pictures.labels[number if order is None else order[number]], np.float32)
+        yield key, make_float_datum(labels.reshape(-1, 1, 1))
 
 
 def _side_by_side(work: Callable[[int], T], indices: Sequence[int]) -> Iterator[tuple[int, T]]:

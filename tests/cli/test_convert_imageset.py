@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from layerforge.cli.main import main
+from layerforge.data.datum import parse_datum
 from layerforge.data.reader import open_database
 
 FILES = Path(__file__).parents[1] / "golden" / "files"
@@ -96,3 +97,22 @@ def test_check_size_names_the_first_other_size(tmp_path, capsys):
 def test_one_resize_flag_alone_is_wrong_usage(tmp_path, capsys):
     assert convert("--resize_width=3", out=tmp_path / "db") == 2
     assert "go together" in capsys.readouterr().err
+
+
+def test_several_labels_go_into_a_database_of_their_own(photos):
+    shutil.copy(photos / "0.png", photos / "1.png")
+    (photos / "list.txt").write_text("0.png 1 0.5\n1.png 2 -1\n2.png 3 4\n")
+    argv = ["convert_imageset", "--label_count", "2", "--shuffle", "--seed", "1", f"{photos}/", f"{photos}/list.txt"]
+    assert main([*argv, f"{photos}/db"]) == 0
+    pictures, labels = contents(photos / "db"), contents(photos / "db_labels")
+    assert [key for key, _ in pictures] == [key for key, _ in labels]
+    expected = {b"0.png": [1, 0.5], b"1.png": [2, -1], b"2.png": [3, 4]}
+    for key, value in labels:
+        datum = parse_datum(value, "record")
+        assert datum.shape == (2, 1, 1) and datum.array().ravel().tolist() == expected[key[9:]]
+
+
+def test_labels_are_not_left_without_their_pictures(photos):
+    (photos / "list.txt").write_text("0.png 1 0.5\n1.png 2 -1\n")  # 1.png is cut off
+    assert main(["convert_imageset", "--label_count", "2", f"{photos}/", f"{photos}/list.txt", f"{photos}/db"]) == 1
+    assert sorted(os.listdir(photos)) == ["0.png", "1.png", "2.png", "list.txt"]
