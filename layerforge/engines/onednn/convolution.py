@@ -11,7 +11,17 @@ from layerforge.core.storage import Representation
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
 from layerforge.engines.onednn.library import dims
-from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Primitive, Read, Refused, Write
+from layerforge.engines.onednn.primitive import (
+    Argument,
+    Context,
+    Descriptor,
+    Gradient,
+    Lent,
+    Primitive,
+    Read,
+    Refused,
+    Write,
+)
 from layerforge.engines.onednn.step import Work, elements, relu_after
 from layerforge.engines.onednn.weighted import best, make_home, relu_backward, weight_gradient
 
@@ -173,7 +183,7 @@ def _backward(
             Primitive(
                 desc,
                 [
-                    Read(n.WEIGHTS, layer.W.blob, "data", used, layouts.stored(used, shape.order)),
+                    Lent(n.WEIGHTS, layer.W.blob, used, layouts.stored(used, shape.order), context),
                     Read(n.DIFF_DST, top, "diff", desc.layout(n.DIFF_DST)),
                     Write(n.DIFF_SRC, bottom, "diff", desc.layout(n.DIFF_SRC)),
                 ],

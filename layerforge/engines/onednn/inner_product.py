@@ -7,7 +7,7 @@ from typing import Any
 
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
-from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Primitive, Read, Write
+from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Lent, Primitive, Read, Write
 from layerforge.engines.onednn.step import Work, elements, relu_after
 from layerforge.engines.onednn.weighted import best, make_home, relu_backward, weight_gradient
 
@@ -106,7 +106,7 @@ def _backward(
             Primitive(
                 desc,
                 [
-                    Read(n.WEIGHTS, w, "data", used, layouts.stored(used, order)),
+                    Lent(n.WEIGHTS, w, used, layouts.stored(used, order), context),
                     Read(n.DIFF_DST, top, "diff", y),
                     Write(n.DIFF_SRC, bottom, "diff", desc.layout(n.DIFF_SRC)),
                 ],

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from layerforge.core.blob import Blob
-from layerforge.core.storage import Representation
+from layerforge.core.storage import HOST, Representation
 from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout, LayoutFactory, aligned_zeros
@@ -53,7 +53,7 @@ class Context:
 
     def __init__(self, library: Library, layouts: LayoutFactory) -> None:
         self.library, self.layouts = library, layouts
-        self.scratch, self.spill = Scratch(), Scratch()
+        self.scratch, self.spill, self.lent = Scratch(), Scratch(), Scratch()
         self.written: dict[Any, Layout] = {}  # Storage → layout
 
     def layout_of(self, blob: Blob) -> Layout:
@@ -171,6 +171,30 @@ class Read(Argument):
         array = getattr(self.blob, self.part).array(self.representation)
         if self.held() is not array:
             self.point(array)
+
+
+class Lent(Read):
+    """A parameter in another layout than its home, in a block that all such share: every update changes it anyway."""
+
+    __slots__ = ("block",)
+
+    def __init__(
+        self, index: int, blob: Blob, layout: Layout, representation: Representation, context: Context
+    ) -> None:
+        super().__init__(index, blob, "data", layout, representation)
+        self.block = context.lent
+        self.block.need(layout.nbytes)
+
+    def bind(self) -> None:
+        storage = self.blob.data if self.blob else None
+        if storage is None or storage.home is self.representation or storage.home.plain or self.representation is HOST:
+            super().bind()
+            return
+        target = self.block.array()[: self.layout.nbytes].view(np.float32)
+        if self.representation.convert(storage.home, storage.array(storage.home), target):  # type: ignore[attr-defined]
+            self.point(target)
+        else:
+            super().bind()
 
 
 class Write(Argument):

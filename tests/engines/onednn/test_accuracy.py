@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 from engines_compare import net_text
+from threadpoolctl import threadpool_limits
 
 from layerforge.core.errors import DeviceError
 from layerforge.core.storage import HOST
@@ -64,10 +65,11 @@ def test_a_step_costs_less_than_8_microseconds_beside_its_kernel():
 
     def fastest(run):
         times = []
-        for _ in range(20):
-            start = time.perf_counter()
+        for _ in range(30):
+            start = time.thread_time()
             run()
-            times.append(time.perf_counter() - start)
+            times.append(time.thread_time() - start)
         return min(times)
 
-    assert fastest(net.forward) - fastest(bare) < 200 * 8e-6
+    with threadpool_limits(1):  # a kernel of 16 values that waits for other threads takes any time
+        assert fastest(net.forward) - fastest(bare) < 200 * 8e-6
