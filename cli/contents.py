@@ -166,6 +166,19 @@ def _disk(path: str) -> int:
     return sum(os.path.getsize(file) for file in files)
 
 
+def onnx_parts(path: str, records: int) -> Iterator[Part]:
+    """Inputs, outputs, and how often each operator occurs."""
+    from layerforge.io.onnx.read import read_onnx
+
+    model = read_onnx(path)
+    yield listing([("opset", model.opset), ("made by", model.producer or "-"),
+                   *(("input", f"{name} {by(shape)}") for name, shape in model.inputs),
+                   *(("output", f"{name} {by(shape)}") for name, shape in model.outputs),
+                   ("weights", f"{model.numbers:,} numbers in {model.arrays:,} arrays"),
+                   ("file", size(os.path.getsize(path)))])
+    yield Table("", ("operator", "nodes"), [(op, str(count)) for op, count in model.operators.most_common()])
+
+
 def lmdb_parts(path: str, records: int) -> Iterator[Part]:
     """A database of Caffe's."""
     return database_parts(path, records, "LMDB")
@@ -178,6 +191,6 @@ def leveldb_parts(path: str, records: int) -> Iterator[Part]:
 
 PARTS: dict[str, Callable[[str, int], Iterator[Part]]] = {
     "solver": solver_parts, "weights": weights_parts, "state": state_parts, "array": array_parts, "npy": npy_parts,
-    "hdf5": hdf5_parts, "lmdb": lmdb_parts, "leveldb": leveldb_parts,
+    "hdf5": hdf5_parts, "onnx": onnx_parts, "lmdb": lmdb_parts, "leveldb": leveldb_parts,
 }
 """Kind → what is printed."""

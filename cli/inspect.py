@@ -83,7 +83,7 @@ def some(count: int) -> str:
 
 
 command = Command(
-    "inspect", "what is in a net, solver, weights, state, mean file, database, HDF5 or .npy file", run,
+    "inspect", "what is in a net, solver, weights, state, mean file, database, HDF5, .npy or ONNX file", run,
     (options.PHASE, options.LEVEL, options.STAGE,
      Flag("records", int, 1000, "of a database, how many records are read", "N", least=1)),
     arguments=("FILE",),

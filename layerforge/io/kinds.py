@@ -6,6 +6,7 @@ import os
 
 from layerforge.core.errors import DataError, PrototxtError
 from layerforge.io.hdf5 import is_hdf5, members, reading
+from layerforge.io.safetensors_weights import is_safetensors
 from layerforge.schema import wire
 from layerforge.schema.parse import read_text
 from layerforge.schema.read import read_tree
@@ -15,6 +16,7 @@ from layerforge.schema.wire import WireError, walk
 KINDS = {
     "net": "a net", "solver": "a solver", "weights": "weights", "state": "a solver's state", "array": "an array",
     "lmdb": "an LMDB database", "leveldb": "a LevelDB database", "hdf5": "an HDF5 file", "npy": "a NumPy array",
+    "onnx": "an ONNX model",
 }
 """What `kind_of` tells apart, in words."""
 
@@ -41,7 +43,7 @@ def kind_of(path: str) -> str:
         return "lmdb"
     if not head.translate(None, bytes(range(32, 256)) + b"\t\r\n\f\v"):
         return _text_kind(path)
-    return _binary_kind(path)
+    return "weights" if is_safetensors(path) else _binary_kind(path)
 
 
 def _hdf5_kind(path: str) -> str:
@@ -66,7 +68,7 @@ def _text_kind(path: str) -> str:
 
 
 def _binary_kind(path: str) -> str:
-    """The fields on top tell: layers; an iteration and names as text; four numbers or a shape with values."""
+    """The fields on top tell: layers; an iteration and names as text; four numbers or a shape; a graph and opsets."""
     view = memoryview(read_bytes(path))
     seen: set[tuple[int, int]] = set()
     try:
@@ -77,6 +79,8 @@ def _binary_kind(path: str) -> str:
     except WireError as error:
         raise DataError(f"{path} is of no known kind, or cut off: {error}",
                         hint=f"known are {', '.join(KINDS.values())}") from None
+    if {(1, wire.VARINT), (7, wire.BYTES), (8, wire.BYTES)} <= seen:
+        return "onnx"
     if (1, wire.VARINT) in seen and seen & {(2, wire.BYTES), (3, wire.BYTES)}:
         return "state"
     if seen & {(5, wire.BYTES), (5, wire.FOUR), (8, wire.BYTES), (8, wire.EIGHT)}:

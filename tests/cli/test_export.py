@@ -70,3 +70,23 @@ def test_a_missing_file_is_an_error(files, capsys):
     assert main(["export", "--weights", "nowhere.caffemodel", "--to", "a.safetensors"]) == 1
     assert "nowhere.caffemodel cannot be read" in capsys.readouterr().err
     assert not (files / "a.safetensors").exists()
+
+
+def test_what_was_exported_can_be_inspected(files, capsys):
+    assert main(["export", "net.prototxt", "--weights", "net.caffemodel", "--to", "net.onnx", "--dynamic-batch"]) == 0
+    assert main(["export", "--weights", "net.caffemodel", "--to", "net.safetensors"]) == 0
+    capsys.readouterr()
+    assert main(["inspect", "net.onnx"]) == 0
+    out = capsys.readouterr().out
+    assert all(words in out for words in ("an ONNX model", "x N×3", "prob N×2", "8 numbers in 2 arrays", "Gemm"))
+    assert main(["inspect", "net.safetensors"]) == 0
+    assert "2×3" in capsys.readouterr().out
+    assert main(["diff", "net.safetensors", "net.caffemodel"]) == 0
+
+
+def test_a_cut_off_onnx_file_is_an_error(files, capsys):
+    assert main(["export", "net.prototxt", "--weights", "net.caffemodel", "--to", "net.onnx"]) == 0
+    data = (files / "net.onnx").read_bytes()
+    for size in (3, len(data) // 2, len(data) - 1):
+        (files / "cut.onnx").write_bytes(data[:size])
+        assert main(["inspect", "cut.onnx"]) == 1

@@ -33,7 +33,10 @@ from layerforge.data.image_list import read_image_list
 from layerforge.data.images import decode
 from layerforge.data.reader import open_database
 from layerforge.data.windows import read_window_list
-from layerforge.io.weights import read_weights
+from layerforge.io.onnx.export import onnx_model
+from layerforge.io.weights import read_weights, write_weights
+from layerforge.net.build import build_net
+from layerforge.schema.read import read_net
 
 FILES = Path(__file__).parents[1] / "golden" / "files"
 SECONDS = float(os.environ.get("FUZZ_SECONDS", 0))
@@ -71,6 +74,18 @@ def array() -> bytes:
         np.save(file, np.arange(6.0).reshape(2, 3))
         file.flush()
         return Path(file.name).read_bytes()
+
+
+def safetensors() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        write_weights(f"{folder}/w.safetensors", read_weights(FILES / "model" / "small.caffemodel"))
+        return Path(f"{folder}/w.safetensors").read_bytes()
+
+
+def onnx() -> bytes:
+    net = build_net(read_net(FILES / "model" / "small.prototxt"), engines=())
+    data: bytes = onnx_model(net).SerializeToString()
+    return data
 
 
 def rows() -> bytes:
@@ -159,6 +174,8 @@ READERS: dict[str, tuple[Callable[[], bytes], Callable[[str], object]]] = {
     "list": golden("list.txt", read_image_list), "labels": golden("list.txt", lambda path: read_image_list(path, 2)),
     "windows": (windows, lambda path: read_window_list(path, 0.5, 0.5)), "idx": (idx, read_idx),
     "log": golden("logs/train.txt", command("parse_log", "IN", ".")),
+    "safetensors": (safetensors, inspect), "onnx": (onnx, inspect),
+    "drawing": golden("model/small.prototxt", command("draw", "IN", "net.svg")),
     "npy": (array, inspect), "hdf5": (rows, hdf5_rows),
     "upgrade": golden("upgrade/net_v1.prototxt", command("upgrade_net", "IN", "OUT")),
     "upgrade weights": golden("model/small_v1.caffemodel", command("upgrade_net", "IN", "OUT")),
