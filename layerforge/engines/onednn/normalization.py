@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from layerforge.engines.onednn import numbers as n
-from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Fixed, Primitive, Read, Refused, Write
-from layerforge.engines.onednn.step import Work, elements
+from layerforge.engines.onednn.layout import Layout
+from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Primitive, Read, Refused, Write
+from layerforge.engines.onednn.step import Work, elements, workspace
 
 
 def lrn(context: Context, steps: Sequence[Any]) -> Work:
@@ -34,9 +35,10 @@ def lrn(context: Context, steps: Sequence[Any]) -> Work:
             forward, x = other, blocked
     y = forward.layout(n.DST)
     arguments: list[Argument] = [Read(n.SRC, bottom, "data", x), Write(n.DST, top, "data", y)]
-    workspace = _workspace(context, forward)
-    if workspace:
-        arguments.append(workspace)
+    layout, kept = _workspace_layout(context, forward), None
+    if layout:
+        leave, kept = workspace(layout)
+        arguments.append(leave)
     work = Work()
     work.flops = 3 * elements(top.shape)
     work.forwards = [Primitive(forward, arguments)]
@@ -48,17 +50,17 @@ def lrn(context: Context, steps: Sequence[Any]) -> Work:
             Read(n.DIFF_DST, top, "diff", y),
             Write(n.DIFF_SRC, bottom, "diff", x),
         ]
-        if workspace:
-            back.append(Fixed(n.WORKSPACE, workspace.layout, workspace.array))
+        if kept:
+            back.append(kept)
         work.backwards = [Primitive(backward, back)]
     return work
 
 
-def _workspace(context: Context, forward: Descriptor) -> Fixed | None:
+def _workspace_layout(context: Context, forward: Descriptor) -> Layout | None:
     desc = context.library.desc_of(forward.handle, n.EXEC_ARG_DESC, n.WORKSPACE)
     if desc is None or not context.library.desc_size(desc):
         return None
-    return Fixed(n.WORKSPACE, context.layouts.of(desc))
+    return context.layouts.of(desc)
 
 
 def softmax(context: Context, steps: Sequence[Any]) -> Work:

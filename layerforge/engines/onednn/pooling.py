@@ -7,8 +7,8 @@ from typing import Any
 
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.library import dims
-from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Fixed, Primitive, Read, Refused, Write
-from layerforge.engines.onednn.step import Work, elements
+from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Primitive, Read, Refused, Write
+from layerforge.engines.onednn.step import Work, elements, workspace
 
 
 def pooling(context: Context, steps: Sequence[Any]) -> Work:
@@ -38,10 +38,10 @@ def pooling(context: Context, steps: Sequence[Any]) -> Work:
     ).fast()
     y = forward.layout(n.DST)
     arguments: list[Argument] = [Read(n.SRC, bottom, "data", x), Write(n.DST, top, "data", y)]
-    workspace = None
+    kept = None
     if algorithm == n.POOL_MAX and step.needed:
-        workspace = Fixed(n.WORKSPACE, forward.layout(n.WORKSPACE))
-        arguments.append(workspace)
+        leave, kept = workspace(forward.layout(n.WORKSPACE))
+        arguments.append(leave)
     work = Work()
     work.flops = elements(top.shape) * elements(w.kernel)
     work.forwards = [Primitive(forward, arguments)]
@@ -49,8 +49,8 @@ def pooling(context: Context, steps: Sequence[Any]) -> Work:
     if step.needed and step.propagate_down[0]:
         backward = Descriptor(context, "pooling_backward", algorithm, x.desc, y.desc, *window, forward.handle).fast()
         back: list[Argument] = [Read(n.DIFF_DST, top, "diff", y), Write(n.DIFF_SRC, bottom, "diff", x)]
-        if workspace:
-            back.append(Fixed(n.WORKSPACE, workspace.layout, workspace.array))
+        if kept:
+            back.append(kept)
         work.backwards = [Primitive(backward, back)]
     return work
 

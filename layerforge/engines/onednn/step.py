@@ -14,7 +14,8 @@ from layerforge.core.use import Use, Uses, joined
 from layerforge.engines.lowering import Kernel
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.library import OneDnnError
-from layerforge.engines.onednn.primitive import Context, Refused
+from layerforge.engines.onednn.layout import Layout
+from layerforge.engines.onednn.primitive import Context, Read, Refused, Write
 
 
 class Runs(Protocol):
@@ -160,9 +161,10 @@ def plan(rule: Rule, context: Context, parts: Sequence[Any]) -> Work:
         raise Refused(str(error)) from None
 
 
-def private(shape: Sequence[int], name: str) -> Blob:
-    """A blob of the step's own."""
-    return Blob(shape, np.float32, name)
+def workspace(layout: Layout) -> tuple[Write, Read]:
+    """What a forward primitive leaves for its backward one: the arguments of both."""
+    blob = Blob(layout.shape, np.float32, "workspace")
+    return Write(n.WORKSPACE, blob, "data", layout), Read(n.WORKSPACE, blob, "data", layout)
 
 
 def elements(shape: Sequence[int]) -> int:
