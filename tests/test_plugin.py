@@ -130,6 +130,15 @@ def test_a_solver_names_plugins(scratch):
     assert solver.net.layers[2].type == "Swish2"
 
 
+def test_net_spec_says_that_it_cannot_write_a_plugins_parameters(scratch):
+    write(scratch, swish_py=SWISH)
+    load("swish.py")
+    made = caffe.layers.Swish2(caffe.layers.Input(), ntop=1)
+    assert made.to_proto().layer[1].type == "Swish2"
+    with pytest.raises(AttributeError, match="'beta' is a parameter of a plugin's layer.*swish2_param"):
+        caffe.layers.Swish2(caffe.layers.Input(), beta=2).to_proto()
+
+
 class Entry:
     """An entry point that runs a function."""
 

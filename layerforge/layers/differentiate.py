@@ -47,7 +47,7 @@ class Parameter(View):
         return super().data if self.recorded is None else self.recorded
 
 
-class _Input:
+class Input:
     """What forward reads in place of a view while it is recorded."""
 
     def __init__(self, data: Any) -> None:
@@ -59,14 +59,14 @@ class _Input:
         return int(np.prod(self.shape[start:end]))
 
 
-class _Output:
+class Output:
     """Takes what forward assigns: `top[0].data[...] = y`."""
 
     def __init__(self) -> None:
         self.value: Any = None
 
     @property
-    def data(self) -> _Output:
+    def data(self) -> Output:
         return self
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -143,11 +143,11 @@ class Differentiable(Layer):
 
     def _outputs(self, values: Sequence[Any], bottoms: int, tops: int) -> list[Any]:
         """What forward assigns to the tops for these bottoms, behind which stand the parameters."""
-        outputs = [_Output() for _ in range(tops)]
+        outputs = [Output() for _ in range(tops)]
         for blob, value in zip(self.blobs, values[bottoms:]):
             blob.recorded = value  # type: ignore[attr-defined]
         try:
-            self.forward([_Input(value) for value in values[:bottoms]], outputs)  # type: ignore[arg-type]
+            self.forward([Input(value) for value in values[:bottoms]], outputs)  # type: ignore[arg-type]
         finally:
             for blob in self.blobs:
                 blob.recorded = None  # type: ignore[attr-defined]

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from layerforge.core.blob import View
 from layerforge.core.errors import LayerError, did_you_mean
 from layerforge.core.host_view import HostView
-from layerforge.core.storage import HOST
-from layerforge.layers.base import Layer
+from layerforge.core.storage import HOST, Representation
+from layerforge.layers.differentiate import Differentiable, Input, Output
 from layerforge.netdef.params import Params, field
 
 VERBS = ("setup", "reshape", "forward", "backward")
@@ -27,6 +29,28 @@ class PythonParams(Params, message="python_param"):
     share_in_parallel: bool = field(bool, False, doc="old, has no effect")
 
 
+class Recorded:
+    """A bottom in pycaffe's manners while forward is recorded."""
+
+    def __init__(self, given: Input) -> None:
+        self.data, self.shape = given.data, given.shape
+        self.count = given.count()
+        self.num, self.channels, self.height, self.width = (*given.shape, 1, 1, 1, 1)[:4]
+
+
+class UserParameter(HostView):
+    """A parameter of a user's layer; it reads the recorded value while forward is recorded."""
+
+    def __init__(self, view: Any, representation: Representation) -> None:
+        super().__init__(view.blob, representation)
+        self._view = view
+
+    @property
+    def data(self) -> np.ndarray:
+        recorded: np.ndarray | None = self._view.recorded
+        return super().data if recorded is None else recorded
+
+
 class UserBlobs(list[Any]):
     """The parameters of a user's layer: `self.blobs.add_blob(3, 4)` makes one of this shape, zeros at the start."""
 
@@ -36,16 +60,16 @@ class UserBlobs(list[Any]):
 
     def add_blob(self, *shape: int) -> None:
         """Makes a parameter; it is the last of the list."""
-        self.append(HostView(self._layer.add_blob(shape).blob, self._layer.seen))
+        self.append(UserParameter(self._layer.add_blob(shape), self._layer.seen))
 
 
-class Python(Layer):
+class Python(Differentiable):
     """top = whatever `module.layer` makes of bottom
 
     It gets `param_str`, `phase` and `blobs`; its bottom and top have data, diff, shape, reshape(), num, width and
     count. Its reshape runs before every forward. What its code raises comes out as it is. With `state()` and
     `load_state(state)` it takes part in exact resume. A class that says `arrays = "device"` gets arrays of the net's
-    device, CuPy's on a GPU; others get NumPy's everywhere.
+    device, CuPy's on a GPU; others get NumPy's everywhere. One that says `differentiate = True` needs forward alone.
 
     Source: Caffe's python_layer.hpp
     """
@@ -62,6 +86,8 @@ class Python(Layer):
         self.require(self.arrays in ("host", "device"), f"{self.params.layer} has arrays = {self.arrays!r}",
                      hint='arrays is "host" (NumPy) or "device"')
         self.seen = HOST if self.arrays == "host" else self.backend.representation
+        self.xp = np if self.arrays == "host" else self.backend.xp
+        self.differentiate = bool(getattr(self._class, "differentiate", False))
 
     def setup(self, bottom, top):
         self.user = self._class()
@@ -70,19 +96,29 @@ class Python(Layer):
         self.user.blobs = UserBlobs(self)
         if not hasattr(self.user, "type"):  # net.layers shows this object
             self.user.type = self.type
-        self.user.setup(self._shown(bottom), self._shown(top))
+        if hasattr(self.user, "setup"):
+            self.user.setup(self._shown(bottom), self._shown(top))
 
     def reshape(self, bottom, top):
-        self.user.reshape(self._shown(bottom), self._shown(top))
+        if self.differentiate and not _defines(self._class, "reshape"):
+            super().reshape(bottom, top)
+        else:
+            self.user.reshape(self._shown(bottom), self._shown(top))
 
     def forward(self, bottom, top):
+        if self.differentiate:
+            self.user.xp = self.xp
         self.user.forward(self._shown(bottom), self._shown(top))
 
     def backward(self, top, propagate_down, bottom):
-        self.user.backward(self._shown(top), list(propagate_down), self._shown(bottom))
+        if self.differentiate:
+            super().backward(top, propagate_down, bottom)
+        else:
+            self.user.backward(self._shown(top), list(propagate_down), self._shown(bottom))
 
-    def _shown(self, views: Sequence[View]) -> list[HostView]:
-        return [HostView(view.blob, self.seen) for view in views]
+    def _shown(self, views: Sequence[View | Input | Output]) -> list[Any]:
+        return [HostView(view.blob, self.seen) if isinstance(view, View) else
+                Recorded(view) if isinstance(view, Input) else view for view in views]
 
     def state(self) -> dict[str, Any]:
         """What the user's layer wants to be saved."""
@@ -104,7 +140,8 @@ class Python(Layer):
             classes = [name for name, member in vars(module).items() if isinstance(member, type)]
             raise LayerError(f"{self.definition}: module {p.module!r} ({module.__file__}) has no class {p.layer!r}",
                              where=p.where("layer"), hint=did_you_mean(p.layer, classes))
-        missing = [verb for verb in VERBS if not callable(getattr(found, verb, None))]
+        verbs = ("forward",) if getattr(found, "differentiate", False) else VERBS
+        missing = [verb for verb in verbs if not callable(getattr(found, verb, None))]
         self.require(callable(found) and not missing, f"{p.layer} of module {p.module!r} lacks {', '.join(missing)}",
                      field="layer",
                      hint="a Python layer has the methods setup, reshape, forward and backward")
@@ -126,3 +163,8 @@ class Python(Layer):
                              hint="set PYTHONPATH, or put the file beside the prototxt") from None
         finally:
             sys.path[:] = known + [place for place in sys.path if place not in known and place not in places]
+
+
+def _defines(user_class: type[Any], verb: str) -> bool:
+    """Whether the user wrote the verb, not the facade's base class."""
+    return any(verb in vars(cls) for cls in user_class.__mro__ if not cls.__module__.startswith("layerforge."))

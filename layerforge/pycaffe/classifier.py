@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from layerforge.core.errors import DeviceError
 from layerforge.core.errors import NetError
 from layerforge.pycaffe import io
 from layerforge.pycaffe.modes import TEST
@@ -77,7 +79,24 @@ class Detector(PictureNet):
         raw_scale: float | None = None, channel_swap: Sequence[int] | None = None, context_pad: int | None = None,
     ) -> None:
         super().__init__(model_file, pretrained_file, mean, input_scale, raw_scale, channel_swap)
+        self.configure_crop(context_pad)
+
+    def configure_crop(self, context_pad: int | None) -> None:
+        """Sets how many pixels around a window are shown."""
         self.context_pad = context_pad or 0
+
+    def detect_selective_search(self, image_fnames: Sequence[str]) -> list[dict[str, Any]]:
+        """Predictions for the windows that selective search proposes.
+
+        Raises DeviceError when its package (with MATLAB behind it) is not installed.
+        """
+        try:
+            search = importlib.import_module("selective_search_ijcv_with_python")
+        except ImportError as error:
+            raise DeviceError(f"selective search is missing: {error}",
+                              hint="propose windows otherwise, and give them to detect_windows") from None
+        windows = search.get_windows(list(image_fnames), cmd="selective_search_rcnn")
+        return self.detect_windows(zip(image_fnames, windows))
 
     def detect_windows(self, images_windows: Iterable[tuple[str, Iterable[Sequence[int]]]]) -> list[dict[str, Any]]:
         """Predictions for (picture file, windows) pairs; a window is ymin, xmin, ymax, xmax.

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from layerforge.layers.registry import plugins
 from layerforge.pycaffe.proto import caffe_pb2
 
 
@@ -138,6 +139,10 @@ class _Builder:
         elif key in fields:
             assign_proto(layer, key, value)
         else:
+            own = plugins().get(type_name)
+            if own is not None and key in own.Params.specs():
+                raise AttributeError(f"{key!r} is a parameter of a plugin's layer, which NetSpec cannot write; "
+                                     f"write {own.Params.message} into the prototxt")
             raise AttributeError(f"{type_name} has no parameter {key!r}")
 
 

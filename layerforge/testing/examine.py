@@ -67,7 +67,8 @@ def layers_of(module: ModuleType) -> Iterator[tuple[str, type[Layer], Mapping[st
         if issubclass(member, Layer):
             if plugins().get(member.type) is member:
                 yield member.type, member, {}
-        elif all(callable(getattr(member, verb, None)) for verb in VERBS):
+        elif all(callable(getattr(member, verb, None)) for verb in VERBS) or (
+                getattr(member, "differentiate", False) and callable(getattr(member, "forward", None))):
             yield member.__name__, Python, {"module": module.__file__, "layer": member.__name__}
 
 

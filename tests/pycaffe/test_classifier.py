@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import layerforge as caffe
+from layerforge.core.errors import DeviceError
 
 MEANS = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 10 dim: 3 dim: 4 dim: 4 } } }
@@ -79,6 +83,15 @@ def test_context_beyond_the_picture_is_the_mean(files, picture):
     crop = detector.crop(caffe.io.load_image(picture), (0, 0, 3, 3))
     assert crop.shape == (4, 4, 3)
     np.testing.assert_allclose(crop[0], np.broadcast_to([0.1, 0.2, 0.3], (4, 3)), rtol=1e-5)
+
+
+def test_selective_search_proposes_windows(files, picture, monkeypatch):
+    detector = caffe.Detector(*files)
+    with pytest.raises(DeviceError, match="selective search is missing"):
+        detector.detect_selective_search([picture])
+    search = SimpleNamespace(get_windows=lambda names, cmd: [[(0, 0, 4, 4), (1, 1, 6, 6)] for _ in names])
+    monkeypatch.setitem(sys.modules, "selective_search_ijcv_with_python", search)
+    assert [entry["window"] for entry in detector.detect_selective_search([picture])] == [(0, 0, 4, 4), (1, 1, 6, 6)]
 
 
 def test_no_windows_give_no_predictions(files):

@@ -76,6 +76,20 @@ class OnDevice(caffe.Layer):
     def forward(self, bottom, top): top[0].data[...] = 2 * bottom[0].data
     def backward(self, top, propagate_down, bottom): bottom[0].diff[...] = 2 * top[0].diff
 
+class Free(caffe.Layer):
+    differentiate = True
+    def setup(self, bottom, top):
+        self.blobs.add_blob(bottom[0].channels)
+        self.blobs[0].data[...] = 2
+    def forward(self, bottom, top):
+        assert bottom[0].num * bottom[0].channels == bottom[0].count
+        top[0].data[...] = np.sum(bottom[0].data ** 2 * self.blobs[0].data, axis=1)
+
+class Freer:
+    differentiate = True
+    def forward(self, bottom, top):
+        top[0].data[...] = self.xp.exp(bottom[0].data)
+
 class Raises(caffe.Layer):
     def reshape(self, bottom, top): top[0].reshape(*bottom[0].shape)
     def forward(self, bottom, top): raise LookupError("as raised")
@@ -201,6 +215,19 @@ def test_tops_may_change_their_shape_in_forward(make):
         got = net.forward(x=x)["z"]
         assert net.blobs["y"].data.shape == (sum(n > 0 for n in first), 3)
         np.testing.assert_allclose(got, x[x[:, 0] > 0] @ w.T, rtol=1e-4, atol=1e-5)
+
+
+def test_backward_for_free(make):
+    net = make(data() + python("f", "Freer", "x", "e") + python("g", "Free", "e", "y"))
+    x = np.array([[0, 1, 2], [1, 1, 0]], np.float32)
+    np.testing.assert_allclose(net.forward(x=x)["y"], 2 * np.exp(2 * x).sum(1), rtol=1e-5)
+    net.blobs["y"].diff[...] = [1, 3]
+    net.backward()
+    dy = np.array([[1], [3]])
+    np.testing.assert_allclose(net.blobs["x"].diff, dy * 4 * np.exp(2 * x), rtol=1e-5)
+    np.testing.assert_allclose(net.params["g"][0].diff, (dy * np.exp(2 * x)).sum(0), rtol=1e-5)
+    net.blobs["x"].reshape(5, 3)
+    assert net.forward(x=np.zeros((5, 3)))["y"].tolist() == [6] * 5
 
 
 def test_exceptions_of_a_python_layer_come_out_as_raised(make):
