@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from layerforge.core.errors import DeviceError
-from layerforge.core.errors import NetError
+from layerforge.core.errors import DeviceError, NetError
 from layerforge.pycaffe import io
 from layerforge.pycaffe.modes import TEST
 from layerforge.pycaffe.net import Net
