@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from layerforge.data.records import Records
+from layerforge.data.items import Items
 from layerforge.data.source import Batch, Position, Source
 from layerforge.layers import base, fillers, registry
 from layerforge.layers.fillers import FillerParams
@@ -34,7 +34,7 @@ from layerforge.solver.plugins import load_plugins
 from layerforge.solver.policies import Policy
 from layerforge.solver.rules import Rule, Step
 
-__all__ = ["Batch", "FillerParams", "Layer", "Params", "Policy", "Position", "Records", "Rule", "Source", "SourceLayer",
+__all__ = ["Batch", "FillerParams", "Layer", "Params", "Policy", "Position", "Items", "Rule", "Source", "SourceLayer",
            "Step", "field", "load", "register"]
 
 T = TypeVar("T", bound="type[Any] | Callable[..., Any]")

@@ -272,7 +272,7 @@ def test_a_name_that_is_taken_is_refused():
 
 SOURCE = """
 import numpy as np
-from layerforge.plugin import Params, Records, SourceLayer, field
+from layerforge.plugin import Params, Items, SourceLayer, field
 
 class SquaresParams(Params):
     count: int = field(int, 5, at_least=1, doc="how many")
@@ -286,7 +286,7 @@ class Squares(SourceLayer):
         p = self.params
         def item(i):
             return np.float32(i), np.full(3, i * i, np.float32)
-        return Records(p.count, item, p.batch_size, self.rng.stream("order") if p.shuffle else None)
+        return Items(p.count, item, p.batch_size, self.rng.stream("order") if p.shuffle else None)
 """
 SQUARES = 'layer {{ name: "d" type: "Squares" top: "i" top: "sq" squares_param {{ batch_size: 2 {} }} }}'
 
