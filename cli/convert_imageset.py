@@ -75,8 +75,8 @@ command = Command(
      Flag("label_count", int, 1, "how many numbers follow each name; several go into DB_NAME_labels", "N", least=1),
      Flag("skip_broken", bool, False, "leaves out pictures that cannot be read, as Caffe does")),
     arguments=("ROOTFOLDER", "LISTFILE", "DB_NAME"),
-    details=("LISTFILE has a line `name label` for each picture; ROOTFOLDER stands before the name, ending in a slash.\n"
-             "With --label_count 3 lines are `name a b c`, and DB_NAME_labels gets these, for a Data layer of its own."),
+    details=("LISTFILE has a line `name label` for each picture; ROOTFOLDER stands before it, ending in a slash.\n"
+             "With --label_count 3 lines are `name a b c`, and DB_NAME_labels gets them, for its own Data layer."),
     examples=(("layerforge convert_imageset --resize_width 256 --resize_height 256 photos/ train.txt train_lmdb",
                "train_lmdb with 256 × 256 pixels"),
               ("layerforge convert_imageset --encoded photos/ val.txt val_lmdb", "the files themselves, as they are")),
