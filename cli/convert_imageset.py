@@ -14,7 +14,7 @@ from layerforge.core.random import Random
 
 if TYPE_CHECKING:
     from layerforge.data.image_list import ImageList
-    from layerforge.data.records import Record
+    from layerforge.data.portions import Record
 
 GRAY = Flag("gray", bool, False, "stores one channel instead of three")
 WIDTH = Flag("resize_width", int, 0, "the width pictures are resized to; both or neither", "N", least=0)
@@ -51,7 +51,7 @@ def run(args: SimpleNamespace) -> int:
 def write(args: SimpleNamespace, records: Iterable[Record], pictures: ImageList, order: Sequence[int] | None) -> int:
     """Writes the records; of several labels also DB_NAME_labels. Both are there at the end, or neither."""
     from layerforge.data.convert import label_records
-    from layerforge.data.records import portions
+    from layerforge.data.portions import portions
     from layerforge.data.writer import OPEN_WRITERS
 
     opened, count = OPEN_WRITERS[args.backend.upper()], 0

@@ -15,8 +15,8 @@ from layerforge.core.errors import DataError
 from layerforge.data.datum import make_datum, make_float_datum
 from layerforge.data.image_list import ImageList
 from layerforge.data.images import decode, inside, opencv, read_file, resize
+from layerforge.data.portions import Record
 from layerforge.data.prefetch import processors
-from layerforge.data.records import Record
 
 T = TypeVar("T")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")

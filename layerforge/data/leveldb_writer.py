@@ -20,7 +20,7 @@ import numpy as np
 from layerforge.core.errors import DataError
 from layerforge.core.files import new_folder
 from layerforge.data.leveldb import LOG_BLOCK
-from layerforge.data.records import Put, Record, portions
+from layerforge.data.portions import Put, Record, portions
 from layerforge.schema.wire import put_varint
 
 HEAD = struct.Struct("<IHB")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from layerforge.core.errors import DataError
 from layerforge.data.leveldb import LevelDb
 from layerforge.data.lmdb import Lmdb
-from layerforge.data.records import Record
+from layerforge.data.portions import Record
 
 
 class Reader:

@@ -11,7 +11,7 @@ from typing import Any
 from layerforge.core.errors import DataError
 from layerforge.core.files import new_folder
 from layerforge.data.leveldb_writer import leveldb_writer, write_leveldb
-from layerforge.data.records import Put, Record, portions
+from layerforge.data.portions import Put, Record, portions
 
 FIRST_MAP_BYTES = 1 << 26
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from layerforge.core.errors import DataError
-from layerforge.data import records as records_module
+from layerforge.data import portions as portions_module
 from layerforge.data.leveldb import LevelDb
 from layerforge.data.leveldb_writer import crc32c, write_leveldb
 
@@ -27,7 +27,7 @@ def test_files_are_leveldbs_own_byte_for_byte(tmp_path):
 
 
 def test_records_of_all_lengths_come_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(records_module, "RECORDS_AT_ONCE", 3)
+    monkeypatch.setattr(portions_module, "RECORDS_AT_ONCE", 3)
     rng = np.random.default_rng(0)
     records = [(b"%08d" % i, rng.bytes(n)) for i, n in enumerate([0, 1, 32721, 32722, 32730, 70000, 5, 32768, 100000])]
     assert write_leveldb(str(tmp_path / "db"), records) == len(records)
