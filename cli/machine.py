@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 from pathlib import Path
 from typing import Any
 
 from layerforge.core.errors import DeviceError
+from layerforge.core.threads import usable_cores as usable_cores
 
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
@@ -25,32 +25,6 @@ def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     known = (("amx_bf16", "AMX"), ("avx512_bf16", "AVX-512 with bfloat16"), ("avx512f", "AVX-512"), ("avx2", "AVX2"))
     widest = next((label for flag, label in known if flag in flags.split()), "")
     return f"{name} ({widest})" if widest else name
-
-
-def usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> tuple[int, str]:
-    """How many cores this process may use, and what limits them."""
-    total = os.cpu_count() or 1
-    cores, why = total, f"all {total} of the machine"
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else total
-    if affinity < cores:
-        cores, why = affinity, f"affinity, of {total}"
-    quota = _quota(cgroup)
-    if quota is not None and quota < cores:
-        cores, why = max(1, math.ceil(quota)), f"control group quota of {quota:g}, of {total}"
-    return cores, why
-
-
-def _quota(cgroup: Path) -> float | None:
-    """Processor time per wall time that the control group allows (version 2, then 1), or None."""
-    try:
-        limit, period = (cgroup / "cpu.max").read_text().split()[:2]
-    except (OSError, ValueError):
-        try:
-            limit = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    return None if limit == "max" or int(limit) <= 0 or int(period) <= 0 else int(limit) / int(period)
 
 
 def matrix_libraries() -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from layerforge.backends import get_backend
 from layerforge.cli import machine
 from layerforge.cli.flags import Flag, UsageError
 from layerforge.core.errors import DeviceError
+from layerforge.core.threads import limited as threads_of_work
 from layerforge.engines import default_engines
 
 EFFECTS = ("snapshot", "stop", "none")
@@ -99,5 +100,5 @@ def limited(threads: int | None) -> Iterator[None]:
     for library in machine.matrix_libraries() if threads is None else ():
         kind = library["user_api"]
         limits[kind] = min(limits[kind], library["num_threads"])  # what the environment asks for counts
-    with threadpool_limits(limits=limits):
+    with threadpool_limits(limits=limits), threads_of_work(limits["openmp"]):
         yield

@@ -1,9 +1,13 @@
 """Update rules on the host, block by block: a block stays in the cache while all the steps of a rule pass over it."""
 
+import functools
+
 import numpy as np
 
 from layerforge.backends.ops.update import UpdateOps
+from layerforge.core.threads import share
 
+LEAST = 131072  # elements that a thread of its own is worth
 BLOCK = 32768  # elements: the five float32 arrays of a block are 640 KiB, which a second-level cache holds
 
 
@@ -37,10 +41,27 @@ def decaying_mean(mean, x, decay, t):
     mean += t
 
 
+def on_all_cores(rule):
+    """The rule on parts of its arrays, a thread for each: they do not depend on one another."""
+
+    @functools.wraps(rule)
+    def shared(self, *arrays, **numbers):
+        flat = [a.reshape(-1) for a in arrays]
+
+        def work(part):
+            with np.errstate(all="ignore"):  # threads do not inherit it; what overflows shows in the next loss
+                rule(self, *(a[part] for a in flat), **numbers)
+
+        share(work, flat[0].size, LEAST)
+
+    return shared
+
+
 class NumpyUpdateOps(UpdateOps):
     def sum_of_squares(self, arrays):
         return sum(float(np.dot(x, x)) for x in (a.reshape(-1) for a in arrays))
 
+    @on_all_cores
     def update_sgd(self, w, g, h, *, lr, momentum, scale=1.0, l2=0.0, l1=0.0):
         parts = blocks(w, g, h)
         for w, g, h, t in parts:
@@ -50,6 +71,7 @@ class NumpyUpdateOps(UpdateOps):
             g[...] = h
             w -= h
 
+    @on_all_cores
     def update_nesterov(self, w, g, h, *, lr, momentum, scale=1.0, l2=0.0, l1=0.0):
         parts = blocks(w, g, h)
         for w, g, h, t in parts:
@@ -60,6 +82,7 @@ class NumpyUpdateOps(UpdateOps):
             g -= t
             w -= g
 
+    @on_all_cores
     def update_adagrad(self, w, g, h, *, lr, delta, scale=1.0, l2=0.0, l1=0.0):
         parts = blocks(w, g, h)
         for w, g, h, t in parts:
@@ -67,6 +90,7 @@ class NumpyUpdateOps(UpdateOps):
             h += np.multiply(g, g, out=t)
             self._divided_by_root(w, g, h, t, lr, delta)
 
+    @on_all_cores
     def update_rmsprop(self, w, g, h, *, lr, decay, delta, scale=1.0, l2=0.0, l1=0.0):
         parts = blocks(w, g, h)
         for w, g, h, t in parts:
@@ -74,6 +98,7 @@ class NumpyUpdateOps(UpdateOps):
             decaying_mean(h, g, decay, t)
             self._divided_by_root(w, g, h, t, lr, delta)
 
+    @on_all_cores
     def update_adadelta(self, w, g, h, u, *, lr, decay, delta, scale=1.0, l2=0.0, l1=0.0):
         parts = blocks(w, g, h, u)
         for w, g, h, u, t in parts:
@@ -86,6 +111,7 @@ class NumpyUpdateOps(UpdateOps):
             g *= lr
             w -= g
 
+    @on_all_cores
     def update_adam(
         self, w, g, m, v, *, lr, correction, beta1, beta2, delta, decoupled=False, scale=1.0, l2=0.0, l1=0.0,
     ):
