@@ -22,11 +22,11 @@ def sequences(n: Sketch, steps: int) -> tuple[Top, Top]:
 
 
 def embed(n: Sketch, x: Top, words: int, width: int) -> Top:
-    """A learned row for each number."""
+    """A learned row for each number. Rows that start far apart save the net a long time without progress."""
     return n.layer("Embed", "embed", x, embed_param={
-        "input_dim": words, "num_output": width, "bias_term": False, "weight_filler": UNIFORM})
+        "input_dim": words, "num_output": width, "bias_term": False, "weight_filler": {"type": "gaussian", "std": 1}})
 
 
 def lstm(n: Sketch, name: str, x: Top, cont: Top, width: int) -> Top:
     """An LSTM layer; its state goes on into the next batch."""
-    return n.layer("LSTM", name, x, cont, recurrent_param={"num_output": width, "weight_filler": UNIFORM})
+    return n.layer("LSTM", name, x, cont, recurrent_param={"num_output": width, "weight_filler": {"type": "xavier"}})
