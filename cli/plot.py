@@ -42,7 +42,7 @@ def panels_of(logs: dict[str, TrainingLog], *, seconds: bool = False) -> list[Pa
             colour += 1
         rates += _rates(log, f"{prefix}learning rate", len(rates), seconds)
     panels = [Panel(title, tuple(found)) for title, found in curves.items() if found]
-    return panels + ([Panel("Learning rate", tuple(rates))] if rates else [])
+    return panels + ([Panel("Learning rate", tuple(rates), low=True)] if rates else [])
 
 
 def _title(output: str) -> str:
@@ -63,7 +63,9 @@ def _curves(log: TrainingLog, output: str, prefix: str, colour: int, seconds: bo
 
 def _rates(log: TrainingLog, label: str, colour: int, seconds: bool) -> list[Curve]:
     rows = [row for row in log.train if row.learning_rate == row.learning_rate]  # without NaN
-    return [Curve(label, _xs(rows, seconds), [row.learning_rate for row in rows], colour, steps=True)] if rows else []
+    values = [row.learning_rate for row in rows]
+    in_steps = 3 * len(set(values)) <= len(values)  # else it is a smooth policy, told now and then
+    return [Curve(label, _xs(rows, seconds), values, colour, steps=in_steps)] if rows else []
 
 
 def _xs(rows: Sequence[Row], seconds: bool) -> list[float]:

@@ -43,10 +43,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves on one pair of axes; unit: what stands beside the values."""
+    """Curves on one pair of axes.
+
+    low  it says less than others: a lower panel will do
+    """
 
     title: str
     curves: tuple[Curve, ...]
+    low: bool = False
 
     @property
     def logarithmic(self) -> bool:
@@ -78,8 +82,8 @@ def draw_curves(panels: Sequence[Panel], path: str, *, title: str = "", x_label:
 
 
 def _heights(panels: Sequence[Panel]) -> list[float]:
-    """In inches; a panel of steps says less."""
-    return [1.6 if all(curve.steps for curve in panel.curves) else 2.9 for panel in panels]
+    """In inches."""
+    return [1.6 if panel.low else 2.9 for panel in panels]
 
 
 def _panel(axes: Any, panel: Panel) -> None:
@@ -99,7 +103,7 @@ def _panel(axes: Any, panel: Panel) -> None:
             axes.plot(curve.xs, curve.ys, color=colour, linewidth=0.8, alpha=0.25)
             axes.plot(curve.xs, running_mean(curve.ys, len(curve.ys) // 40), color=colour, linewidth=1.4, alpha=0.55,
                       label=curve.label)
-    if len(panel.curves) > 1 or not panel.curves[0].steps:
+    if len(panel.curves) > 1 or not panel.low:
         axes.legend(fontsize=9, loc="best")
 
 

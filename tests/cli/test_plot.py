@@ -68,6 +68,17 @@ def test_logs_are_compared_in_one_picture(tmp_path, capsys):
     assert "loss, accuracy, learning rate" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("rates", "steps"), [
+    ([0.1] * 5 + [0.01] * 5, True), ([0.1 - 0.01 * i for i in range(9)], False)])
+def test_a_rate_that_rarely_changes_is_drawn_in_steps(rates, steps):
+    lines = ["I1120 10:00:00.000000     1 solver.cpp:57] Solving LeNet"]
+    for i, rate in enumerate(rates):
+        stamp = f"I1120 10:00:{i:02}.000000     1 sgd_solver.cpp:112]"
+        lines += [f"{stamp}     Train net output #0: loss = 1", f"{stamp} Iteration {i}, lr = {rate:g}"]
+        lines[-2:] = [f"{stamp} Iteration {i}, loss = 1", *lines[-2:]]
+    assert panels("\n".join(lines))["Learning rate"][0].steps is steps
+
+
 @pytest.mark.parametrize("text", ["", "hello\n"])
 def test_a_file_that_is_no_log_is_an_error(text, tmp_path, capsys):
     (tmp_path / "a.log").write_text(text)
