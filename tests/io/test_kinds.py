@@ -10,6 +10,7 @@ import pytest
 
 from layerforge.core.errors import DataError, PrototxtError
 from layerforge.io.kinds import kind_of
+from layerforge.io.weights import read_weights, write_weights
 
 FILES = Path(__file__).parents[1] / "golden" / "files"
 
@@ -25,6 +26,12 @@ def test_caffes_files_are_known_by_content(path, kind, tmp_path):
     if (FILES / path).is_file():
         shutil.copy(FILES / path, tmp_path / "anything")
         assert kind_of(str(tmp_path / "anything")) == kind
+
+
+def test_safetensors_are_weights(tmp_path):
+    pytest.importorskip("safetensors", reason="safetensors files need the package of that name")
+    write_weights(tmp_path / "w", read_weights(FILES / "model" / "small.caffemodel"), "safetensors")
+    assert kind_of(str(tmp_path / "w")) == "weights"
 
 
 def test_other_hdf5_and_numpy_files_are_known(tmp_path):
