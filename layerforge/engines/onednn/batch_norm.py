@@ -106,7 +106,8 @@ class _Sums:
     """Adds the batch's statistics to the kept sums, as Caffe does."""
 
     def __init__(self, norm: Norm, mean: np.ndarray, variance: np.ndarray, total: int) -> None:
-        self.layer, self.mean, self.variance = norm.norm, mean, variance
+        self.layer: Any = norm.norm
+        self.mean, self.variance = mean, variance
         self.correction = np.float32(total / (total - 1) if total > 1 else 1.0)
 
     def run(self) -> None:

@@ -5,6 +5,7 @@ Source of names and numbers: oneDNN's C API, version 3 (equal in 3.2 and 3.13).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib.metadata
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_int64, c_size_t, c_uint, c_void_p
 from typing import Any
 
+from layerforge.core import threads
 from layerforge.core.errors import DeviceError
 
 PATH_VARIABLE = "LAYERFORGE_ONEDNN"  # names a libdnnl.so of one's own
@@ -181,8 +183,27 @@ def load() -> Library:
 
     Raises DeviceError with every place that was tried and why it failed.
     """
+    with _said_to_libgomp():
+        return _load()
+
+
+@contextlib.contextmanager
+def _said_to_libgomp() -> Iterator[None]:
+    """libgomp counts the cores of the machine, not those that a control group leaves: it is told here. What the
+    environment says already counts, and is left as it was."""
+    wishes = {"OMP_NUM_THREADS": str(threads.count())}
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault(*SPINS)
+        wishes[SPINS[0]] = SPINS[1]
+    new = {name: value for name, value in wishes.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
+
+
+def _load() -> Library:
     tried = []
     for path in _candidates():
         try:

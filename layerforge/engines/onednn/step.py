@@ -13,8 +13,8 @@ from layerforge.core.storage import HOST
 from layerforge.core.use import Use, Uses, joined
 from layerforge.engines.lowering import Kernel
 from layerforge.engines.onednn import numbers as n
-from layerforge.engines.onednn.library import OneDnnError
 from layerforge.engines.onednn.layout import Layout
+from layerforge.engines.onednn.library import OneDnnError
 from layerforge.engines.onednn.primitive import Context, Read, Refused, Write
 
 
