@@ -108,7 +108,7 @@ def _write_csv(path: str, found: Found) -> None:
 
 
 def _write_hdf5(path: str, found: Found) -> None:
-    from layerforge.io.hdf5 import writing
+    from layerforge.data.hdf5_writer import writing
 
     with writing(path) as file:
         names = np.array([name.encode("utf-8", "surrogateescape") for name, _, _ in found])

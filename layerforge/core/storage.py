@@ -91,8 +91,8 @@ class Storage:
     resized  called when the number of values of a planned storage changes
     """
 
-    __slots__ = ("count", "dtype", "version", "initial", "home", "cleared", "lent", "places", "lasting", "resized", "_gone",
-                 "_copies")
+    __slots__ = ("count", "dtype", "version", "initial", "home", "cleared", "lent", "places", "lasting", "resized",
+                 "_gone", "_copies")
 
     def __init__(
         self, count: int = 0, dtype: Any = np.float32, initial: Callable[[], np.ndarray] | None = None

@@ -1,4 +1,4 @@
-"""HDF5: batches from datasets named as the tops, over several files; and results written into one."""
+"""HDF5: batches from datasets named as the tops, over several files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from layerforge.core.errors import DataError, did_you_mean
-from layerforge.core.files import find_path, replacing
+from layerforge.core.files import find_path
 from layerforge.core.random import Stream
 from layerforge.data.source import Batch, Position
 
@@ -170,44 +170,3 @@ class Hdf5Source:
         if self._held[1] is not None:
             self._held[1].close()
         self._held = -1, None, []
-
-
-class _NoRows(Exception):
-    """Ends a file that nothing was written to."""
-
-
-class Hdf5Writer:
-    """Datasets that grow by rows in a file that appears, whole, when it is closed."""
-
-    def __init__(self, path: str) -> None:
-        import h5py
-
-        self._place = replacing(path)
-        self._file: Any = h5py.File(self._place.__enter__(), "w")
-
-    def append(self, **rows: np.ndarray) -> None:
-        """Adds rows to datasets, which are made by the first call."""
-        for name, values in rows.items():
-            if name not in self._file:
-                self._file.create_dataset(name, data=values, maxshape=(None, *values.shape[1:]))
-                continue
-            dataset = self._file[name]
-            held = len(dataset)
-            dataset.resize(held + len(values), axis=0)
-            dataset[held:] = values
-
-    def close(self) -> None:
-        """Puts the file in its place; without rows there is none. Safe to call twice.
-
-        Raises DataError when it cannot be written.
-        """
-        if self._file is None:
-            return
-        file, self._file = self._file, None
-        whole = len(file) > 0
-        file.close()
-        if whole:
-            self._place.__exit__(None, None, None)
-        else:
-            with contextlib.suppress(_NoRows):
-                self._place.__exit__(_NoRows, _NoRows(), None)

@@ -10,8 +10,8 @@ import numpy as np
 from layerforge.core.errors import DataError
 from layerforge.core.files import replacing
 from layerforge.data.datum import make_float_datum
+from layerforge.data.hdf5_writer import writing
 from layerforge.data.writer import OPEN_WRITERS
-from layerforge.io.hdf5 import writing
 
 KINDS = ("lmdb", "leveldb", "hdf5", "npy")
 Append = Callable[[np.ndarray], None]

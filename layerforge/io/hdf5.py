@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from layerforge.core.errors import DataError
-from layerforge.core.files import replacing
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _BEST_RATIO, _SMALL = 200, 2**20  # of compression; arrays below a megabyte may be all zeros
-_GROWTH_BYTES = 2**22  # of a file in memory
 
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
@@ -45,28 +43,6 @@ def reading(path: str | os.PathLike[str], kind: str) -> Iterator[Any]:
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{os.fspath(path)} is no whole {kind}: {error}",
                         hint="the file may be cut off; load it again") from None
-
-
-@contextlib.contextmanager
-def writing(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """A new file that takes the place of `path` when it is whole.
-
-    It is made in memory: HDF5 cannot close a file on a full disk, and crashes the program when it ends.
-
-    Raises DataError when it cannot be written.
-    """
-    import h5py
-
-    with replacing(os.fspath(path)) as temporary:
-        try:
-            with h5py.File(temporary, "w", driver="core", backing_store=False, block_size=_GROWTH_BYTES) as file:
-                yield file
-                file.flush()
-                image = file.id.get_file_image()
-        except (RuntimeError, ValueError) as error:
-            raise DataError(f"{os.fspath(path)} cannot be written: {error}") from None
-        with open(temporary, "wb") as whole:
-            whole.write(image)
 
 
 def members(group: Any) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from layerforge.core.errors import DataError
-from layerforge.io.hdf5 import array, members, reading, writing
+from layerforge.data.hdf5_writer import writing
+from layerforge.io.hdf5 import array, members, reading
 from layerforge.schema.weights import LayerWeights
 
 MAX_SLASHES = 16  # in a layer's name

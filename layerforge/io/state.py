@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from layerforge.core.errors import DataError
-from layerforge.io.hdf5 import array, is_hdf5, is_hdf5_name, members, reading, writing
+from layerforge.data.hdf5_writer import writing
+from layerforge.io.hdf5 import array, is_hdf5, is_hdf5_name, members, reading
 from layerforge.io.weights import write_chunks
 from layerforge.schema.state import VERSION, SolverState, read_solverstate, solverstate_chunks
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import weakref
 
-from layerforge.data.hdf5 import Hdf5Source, Hdf5Writer, read_file_list
+from layerforge.data.hdf5 import Hdf5Source, read_file_list
+from layerforge.data.hdf5_writer import Hdf5Writer
 from layerforge.layers.base import Layer
 from layerforge.layers.sources import SourceLayer, naming
 from layerforge.netdef.params import Params, field

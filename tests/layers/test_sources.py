@@ -12,7 +12,7 @@ import pytest
 
 from layerforge.core.errors import DataError, LayerError, PrototxtError
 from layerforge.data.datum import make_datum
-from layerforge.data.hdf5 import Hdf5Writer
+from layerforge.data.hdf5_writer import Hdf5Writer
 from layerforge.layers.database import Data
 from layerforge.layers.hdf5 import HDF5Data, HDF5Output
 from layerforge.layers.images import ImageData
