@@ -34,7 +34,7 @@ from layerforge.solver.plugins import load_plugins
 from layerforge.solver.policies import Policy
 from layerforge.solver.rules import Rule, Step
 
-__all__ = ["Batch", "FillerParams", "Layer", "Params", "Policy", "Position", "Items", "Rule", "Source", "SourceLayer",
+__all__ = ["Batch", "FillerParams", "Items", "Layer", "Params", "Policy", "Position", "Rule", "Source", "SourceLayer",
            "Step", "field", "load", "register"]
 
 T = TypeVar("T", bound="type[Any] | Callable[..., Any]")

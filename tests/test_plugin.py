@@ -272,7 +272,7 @@ def test_a_name_that_is_taken_is_refused():
 
 SOURCE = """
 import numpy as np
-from layerforge.plugin import Params, Items, SourceLayer, field
+from layerforge.plugin import Items, Params, SourceLayer, field
 
 class SquaresParams(Params):
     count: int = field(int, 5, at_least=1, doc="how many")
