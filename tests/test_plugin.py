@@ -168,6 +168,15 @@ def test_an_entry_point_brings_layers(scratch, entry_point):
     assert "Swish2" in caffe.layer_type_list()
 
 
+def test_an_entry_point_brings_rules_policies_and_fillers(scratch, entry_point):
+    write(scratch, more_py=RULE, net_prototxt=TRAINED.replace("FILLER", "stairs"),
+          solver_prototxt=SOLVER.replace("fixed", "halving") + 'type: "SignSGD"')
+    entry_point(lambda: load("more.py"))
+    solver = caffe.get_solver("solver.prototxt")
+    solver.step(1)
+    assert solver.lr == pytest.approx(0.05)
+
+
 def test_an_entry_point_that_fails_is_named_and_stops_nothing(entry_point, caplog):
     entry_point(lambda: 1 / 0)
     assert "Convolution" in caffe.layer_type_list()

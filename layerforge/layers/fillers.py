@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from layerforge.core.errors import NetError, PrototxtError, did_you_mean
+from layerforge.core.extensions import load_extensions
 from layerforge.netdef.params import Params, field
 from layerforge.netdef.types import Where
 
@@ -107,6 +108,8 @@ def fill(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.
 def check_filler(p: FillerParams, shape: Sequence[int], owner: str, where: Where | None) -> None:
     """Raises PrototxtError for an unknown filler or a shape it cannot fill, before anything is filled."""
     place = p.where("type") or where
+    if p.type not in FILLERS:
+        load_extensions()
     if p.type not in FILLERS:
         raise PrototxtError(f"{owner}: there is no filler {p.type!r}", where=place,
                             hint=did_you_mean(p.type, FILLERS) or f"the fillers are {', '.join(FILLERS)}")

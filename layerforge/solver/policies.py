@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 from layerforge.core.errors import NetError, PrototxtError, did_you_mean
+from layerforge.core.extensions import load_extensions
 from layerforge.solver.params import SolverParams
 
 
@@ -72,6 +73,8 @@ def make_policy(params: SolverParams) -> Policy:
 
     Raises PrototxtError for an unknown name (with the nearest), or missing fields.
     """
+    if params.lr_policy not in POLICIES:
+        load_extensions()
     if params.lr_policy not in POLICIES:
         problem = f"there is no lr_policy {params.lr_policy!r}" if params.lr_policy else "lr_policy is missing"
         raise PrototxtError(f"solver: {problem}", where=params.where("lr_policy"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from layerforge.core.errors import NetError, PrototxtError, did_you_mean
+from layerforge.core.extensions import load_extensions
 from layerforge.solver.params import SolverParams
 
 Array = Any
@@ -94,6 +95,8 @@ def make_rule(params: SolverParams) -> Rule:
 
     Raises PrototxtError for an unknown name (with the nearest), or constants that the rule refuses.
     """
+    if params.type not in RULES:
+        load_extensions()
     if params.type not in RULES:
         if params.type == "SAG":
             params.refuse("solver_type", "the type SAG is known from NVCaffe, not implemented", hint="use SGD")
