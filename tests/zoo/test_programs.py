@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +23,7 @@ from layerforge.schema.read import read_solver
 from layerforge.schema.write import net_text
 from layerforge.solver.loop import Solver
 from layerforge.zoo.catalogue import DEPLOY, TRAIN_VAL, models
+from layerforge.zoo.fetch import copy_files
 
 
 def program(name: str, file: str):
@@ -151,6 +154,14 @@ def test_the_gan_draws_more_like_digits_than_it_did(tmp_path):
     before = distance()
     game.play(400)
     assert distance() < 0.5 * before
+
+
+def test_the_gan_trains_from_a_copy_of_its_folder(tmp_path):
+    copy_files(models()["gan"], tmp_path)
+    done = subprocess.run([sys.executable, "train.py", "--iterations", "2"], check=False, cwd=tmp_path,
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "digits.png").read_bytes()[1:4] == b"PNG"
 
 
 def test_the_gans_discriminator_keeps_still_while_the_generator_learns():

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 import layerforge as caffe
+from layerforge.zoo.catalogue import ROOT
 from layerforge.zoo.program import run
 
 HERE = Path(__file__).resolve().parent
-DIGITS = HERE.parent / "digits" / "digits.csv.gz"
+DIGITS = ROOT / "digits" / "digits.csv.gz"
 
 
 class Game:
