@@ -39,8 +39,12 @@ class Geometry:
 
     @property
     def window(self) -> dict[str, list[int]]:
-        return {"pre_padding": list(self.pad), "post_padding": list(self.pad_end), "stride": list(self.stride),
-                "dilation": list(self.dilation)}
+        return {
+            "pre_padding": list(self.pad),
+            "post_padding": list(self.pad_end),
+            "stride": list(self.stride),
+            "dilation": list(self.dilation),
+        }
 
 
 class Maker:
@@ -49,13 +53,15 @@ class Maker:
     def __init__(self, cudnn: Any, kind: str, **how: Any) -> None:
         self.cudnn, self.kind = cudnn, getattr(cudnn.data_type, TYPES[kind])
         self.float = cudnn.data_type.FLOAT
-        self.graph = cudnn.pygraph(io_data_type=self.kind, intermediate_data_type=self.float,
-                                   compute_data_type=self.float, **how)
+        self.graph = cudnn.pygraph(
+            io_data_type=self.kind, intermediate_data_type=self.float, compute_data_type=self.float, **how
+        )
         self.tensors: dict[str, Any] = {}
 
     def input(self, name: str, shape: Sequence[int], *, kind: Any = None, strides: Sequence[int] | None = None) -> Any:
-        self.tensors[name] = self.graph.tensor(name=name, dim=list(shape), data_type=kind or self.kind,
-                                               stride=list(strides or channels_last(shape)))
+        self.tensors[name] = self.graph.tensor(
+            name=name, dim=list(shape), data_type=kind or self.kind, stride=list(strides or channels_last(shape))
+        )
         return self.tensors[name]
 
     def statistic(self, name: str, channels: int) -> Any:
@@ -64,8 +70,9 @@ class Maker:
 
     def number(self, name: str) -> Any:
         """A float32 that the host gives with every run."""
-        self.tensors[name] = self.graph.tensor(name=name, dim=[1] * 4, stride=[1] * 4, data_type=self.float,
-                                               is_pass_by_value=True)
+        self.tensors[name] = self.graph.tensor(
+            name=name, dim=[1] * 4, stride=[1] * 4, data_type=self.float, is_pass_by_value=True
+        )
         return self.tensors[name]
 
     def output(self, name: str, tensor: Any, shape: Sequence[int], *, kind: Any = None) -> None:
@@ -168,8 +175,13 @@ class Norm:
         x = make.input("x", self.y)
         scale, bias, mean, var = (make.statistic(name, c) for name in ("scale", "bias", "old_mean", "old_var"))
         y, *statistics = make.graph.batchnorm(
-            input=x, scale=scale, bias=bias, in_running_mean=mean, in_running_var=var,
-            epsilon=make.number("eps"), momentum=make.number("momentum"),
+            input=x,
+            scale=scale,
+            bias=bias,
+            in_running_mean=mean,
+            in_running_var=var,
+            epsilon=make.number("eps"),
+            momentum=make.number("momentum"),
         )
         for name, each in zip(("mean", "inv_var", "new_mean", "new_var"), statistics):
             make.output(name, each, (1, c, 1, 1), kind=make.float)

@@ -87,7 +87,9 @@ def choose(candidates: Sequence[Candidate], kind: str) -> Candidate | None:
 
 
 def measure(
-    indexes: Sequence[int], run: Callable[[int], Callable[[], None]], seconds: Callable[[Callable[[], None]], float],
+    indexes: Sequence[int],
+    run: Callable[[int], Callable[[], None]],
+    seconds: Callable[[Callable[[], None]], float],
     error: Callable[[], float],
 ) -> list[Candidate]:
     """Builds, checks and times plans.

@@ -42,7 +42,10 @@ def convolution(step: Any) -> Geometry:
     return Geometry(
         (layer.samples, padded * layer.group, *lead, *layer.sizes),
         (layer.params.num_output, padded, *lead, *window.kernel),
-        (*lead, *window.stride), (*none, *window.pad), (*none, *window.pad_end), (*lead, *window.dilation),
+        (*lead, *window.stride),
+        (*none, *window.pad),
+        (*none, *window.pad_end),
+        (*lead, *window.dilation),
     )
 
 

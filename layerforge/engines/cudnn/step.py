@@ -120,8 +120,12 @@ class CudnnStep:
 
     def uses(self) -> Uses:
         if self.refusal:
-            return Uses(*(tuple(use for part in self.parts for use in getattr(part.uses(), name))
-                          for name in ("forward", "backward")))
+            return Uses(
+                *(
+                    tuple(use for part in self.parts for use in getattr(part.uses(), name))
+                    for name in ("forward", "backward")
+                )
+            )
         x, y, memory, step = self._bottom, self._top, self._context.memory, self._first
         weights = [Use(self._layer.W.blob.data, self._w, Access.READ)]
         bias = [Use(self._layer.b.blob.data, memory, Access.READ)] if self._layer.b else []
@@ -141,5 +145,3 @@ class CudnnStep:
         for part in self.parts:
             part.forward()
         self.in_parts = True
-
-

@@ -74,11 +74,13 @@ def convolution(
     steps: Sequence[Any],
     into: Blob | None = None,
     parameters: tuple[Blob, Blob] | None = None,
+    added: Blob | None = None,
 ) -> Work:
     """steps: the convolution, and the ReLU behind it if there is a second one.
 
     into        takes the output in place of the top's data
     parameters  weights and bias in place of the layer's own
+    added       is added to the output before the ReLU
     """
     step, layer = steps[0], steps[0].layer
     slope = steps[1].layer.slope if len(steps) > 1 else None
@@ -91,6 +93,8 @@ def convolution(
     work = Work()
     work.flops = 2 * shape.multiplications
     forward = _forward(context, step, shape, bias_desc, slope)
+    if added is not None:
+        forward = _with_sum(context, forward, shape, bias_desc, slope)
     x, weights, y = forward.layout(n.SRC), forward.layout(n.WEIGHTS), forward.layout(n.DST)
     stored = layouts.stored(weights, shape.order)
     arguments: list[Argument] = [
@@ -100,6 +104,8 @@ def convolution(
     ]
     if b and bias:
         arguments.append(Read(n.BIAS, b, "data", bias))
+    if added is not None:
+        arguments.append(Read(n.FIRST_POST_OP, added, "data", y))
     work.forwards = [Primitive(forward, arguments)]
     context.writes(into or top, y if y.shape == top.shape else None)
     if step.needed:
@@ -136,6 +142,24 @@ def _forward(context: Context, step: Any, shape: Shape, bias: int | None, slope:
         if not desc.slow and "gemm" not in desc.impl:
             return desc
     return desc.fast()
+
+
+def _with_sum(context: Context, found: Descriptor, shape: Shape, bias: int | None, slope: float | None) -> Descriptor:
+    """The same with another value of the output's layout added, then the ReLU."""
+    x, y = found.layout(n.SRC), found.layout(n.DST)
+
+    def behind(library: Any, chain: int) -> None:
+        library.call("post_ops_append_binary", chain, n.ADD, y.desc)
+        if slope is not None:
+            relu_after(slope)(library, chain)
+
+    name, weights = f"{shape.name}_forward", context.layouts.any(shape.w)
+    desc = Descriptor(
+        context, name, n.INFERENCE, shape.algorithm, x.desc, weights, bias, y.desc, *shape.window, post_ops=behind
+    )
+    if desc.slow or "gemm" in desc.impl:
+        raise Refused(f"the sum costs the fast kernel ({desc.impl})")
+    return desc
 
 
 def _backward(

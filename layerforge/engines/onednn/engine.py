@@ -15,12 +15,12 @@ from layerforge.engines.onednn.joining import concat, eltwise, split
 from layerforge.engines.onednn.layout import LayoutFactory
 from layerforge.engines.onednn.library import Library
 from layerforge.engines.onednn.normalization import lrn, softmax
-from layerforge.engines.onednn.normed import convolution_norm
+from layerforge.engines.onednn.normed import convolution_norm, convolution_sum
 from layerforge.engines.onednn.pointwise import FUNCTIONS, pointwise
 from layerforge.engines.onednn.pooling import pooling
 from layerforge.engines.onednn.primitive import Context, Refused
 from layerforge.engines.onednn.step import OneDnnStep, Rule
-from layerforge.engines.onednn.weighted import follows, fusable_relu, norm_length
+from layerforge.engines.onednn.weighted import follows, fusable_relu, norm_length, sum_length
 
 Steps = Sequence[Any]
 Chooser = Callable[[Steps, int, str], tuple[Rule, int]]
@@ -35,6 +35,9 @@ def _alone(rule: Rule) -> Chooser:
 
 
 def _convolution(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
+    length = sum_length(steps, index, keep)
+    if length:
+        return convolution_sum, length
     behind = index + 1 < len(steps) and follows(steps, index + 1, keep)
     length = norm_length(steps, index + 1, keep) if behind and not steps[index].layer.axes == 0 else 0
     if length and steps[index + 1].layer.type in ("BatchNorm", "Scale"):
@@ -66,6 +69,9 @@ RULES: dict[str, Chooser] = {
 }
 """Layer type → which rule takes it, and how many layers from it on run as one."""
 
+ALONE: dict[str, Rule] = dict.fromkeys(("Convolution", "DepthwiseConvolution"), convolution)
+"""The rule for a single layer, where the rule for it and those behind refuses."""
+
 
 class OneDnnEngine:
     """Plans one net.
@@ -94,7 +100,12 @@ class OneDnnEngine:
             raise Refused("no rule for this type")
         check_values(steps[index])
         rule, count = RULES[layer.type](steps, index, self.keep)
-        return OneDnnStep(self.context, steps[index : index + count], rule)
+        try:
+            return OneDnnStep(self.context, steps[index : index + count], rule)
+        except Refused:
+            if count == 1:
+                raise
+        return OneDnnStep(self.context, steps[index : index + 1], ALONE.get(layer.type, rule))
 
 
 def check_values(step: Any) -> None:

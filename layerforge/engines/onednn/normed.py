@@ -12,7 +12,7 @@ from layerforge.core.storage import HOST
 from layerforge.core.use import Use
 from layerforge.engines.onednn.batch_norm import Norm, batch_norm
 from layerforge.engines.onednn.convolution import convolution
-from layerforge.engines.onednn.primitive import Context
+from layerforge.engines.onednn.primitive import Context, Refused
 from layerforge.engines.onednn.step import Work
 
 
@@ -64,4 +64,22 @@ def convolution_norm(context: Context, steps: Sequence[Any]) -> Work:
     work.forwards += behind.forwards
     work.backwards = behind.backwards + work.backwards
     work.flops += behind.flops
+    return work
+
+
+def convolution_sum(context: Context, steps: Sequence[Any]) -> Work:
+    """steps: the convolution, perhaps its normalisation, the sum with another value, perhaps a ReLU. For inference."""
+    at = next(i for i, step in enumerate(steps) if step.layer.type == "Eltwise")
+    first, rest, sum_step, relu = steps[0], steps[1:at], steps[at], steps[at + 1 :]
+    own = steps[at - 1].tops[0].blob
+    other = next(view.blob for view in sum_step.bottoms if view.blob is not own)
+    into = sum_step.tops[0].blob
+    if not rest:
+        return convolution(context, [first, *relu], into, None, other)
+    norm = Norm(rest)
+    if norm.batch:
+        raise Refused("statistics of the batch")
+    folded = Folded(first.layer, norm)
+    work = convolution(context, [first, *relu], into, (folded.w, folded.b), other)
+    work.forwards.insert(0, folded)
     return work

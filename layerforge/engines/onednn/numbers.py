@@ -15,6 +15,7 @@ SRC, SRC_1, DST, WEIGHTS, BIAS, MEAN, VARIANCE, SCALE, SHIFT = 1, 2, 17, 33, 41,
 WORKSPACE, SCRATCHPAD = 64, 80
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 169, 255, 256
 MULTIPLE_SRC = 1024
+FIRST_POST_OP = 32768 | 2  # the operand of the first post-op
 SECOND_POST_OP = 2 * 32768 | 2  # the operand of the second post-op
 
 EXEC_ARG_DESC = 255  # a query: the descriptor of an argument, by its index

@@ -68,6 +68,26 @@ def norm_length(steps: Sequence[Any], index: int, keep: str) -> int:
     return at - index
 
 
+def sum_length(steps: Sequence[Any], index: int, keep: str) -> int:
+    """How many layers from the convolution at `index` on end with a sum of its output and another value, and perhaps a
+    ReLU; 0 where they do not, and where blobs between are to be kept or gradients are wanted."""
+    if keep == "all" or steps[index].needed:
+        return 0
+    at = index + 1
+    if at < len(steps) and follows(steps, at, keep):
+        at += norm_length(steps, at, keep)
+    own, here = steps[at - 1].tops[0].blob, steps[at] if at < len(steps) else None
+    if here is None or here.layer.type != "Eltwise" or here.layer.params.operation != "SUM" or here.needed:
+        return 0
+    blobs = [view.blob for view in here.bottoms]
+    pair = len(blobs) == 2 and sum(blob is own for blob in blobs) == 1 and tuple(here.layer.coeff) == (1.0, 1.0)
+    if not pair or any(blob.shape != own.shape for blob in blobs) or here.tops[0].blob in blobs:
+        return 0
+    if steps[at - 1].layer.type == "ReLU":
+        return 0
+    return at + 1 + fusable_relu(steps, at + 1) - index
+
+
 def _overwritten(steps: Sequence[Any], index: int) -> bool:
     """Whether a layer behind changes the output's signs in place: the gradient then follows those, as in Caffe."""
     blob = steps[index].tops[0].blob

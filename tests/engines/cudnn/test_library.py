@@ -81,14 +81,19 @@ def parts():
     clock = iter([5.0, 3.0, 1.0, *[9.0] * 9])
     event = lambda: types.SimpleNamespace(record=lambda stream: None, synchronize=lambda: None)  # noqa: E731
     backend.xp = types.SimpleNamespace(
-        empty=lambda n, dtype: np.empty(n, dtype).view(Memory), abs=np.abs,
+        empty=lambda n, dtype: np.empty(n, dtype).view(Memory),
+        abs=np.abs,
         cuda=types.SimpleNamespace(Event=event, get_elapsed_time=lambda a, b: next(clock)),
     )
     backend.stream = Stream()
     member = types.SimpleNamespace
     cudnn = member(
-        data_type=member(FLOAT="FLOAT", HALF="HALF"), heur_mode=member(A=0, FALLBACK=1), reduction_mode=member(ADD=0),
-        numerical_note=member(TENSOR_CORE=0), create_handle=lambda: 5, set_stream=lambda handle, stream: None,
+        data_type=member(FLOAT="FLOAT", HALF="HALF"),
+        heur_mode=member(A=0, FALLBACK=1),
+        reduction_mode=member(ADD=0),
+        numerical_note=member(TENSOR_CORE=0),
+        create_handle=lambda: 5,
+        set_stream=lambda handle, stream: None,
         pygraph=lambda **how: Graph(log, **{"handle": None, **how}),
     )
     return cudnn, backend, log

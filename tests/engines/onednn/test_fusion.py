@@ -144,3 +144,28 @@ def test_a_normalisation_alone_agrees(kind, shape):
     assert pair.lowered()["n"] == "ONEDNN", pair.refusals()
     pair.run()
     pair.run()
+
+
+SHORT = "Convolution a data > a { convolution_param { num_output: 20 kernel_size: 3 } }"
+SUM = "Eltwise j a c > j"
+
+
+@pytest.mark.parametrize("behind", [[], [NORM, SCALE], [NORM]])
+@pytest.mark.parametrize("relu", [[], ["ReLU r j > j"], ["ReLU r j > j { relu_param { negative_slope: 0.2 } }"]])
+def test_a_residual_sum_joins_the_convolution_in_inference(behind, relu):
+    text = net_text(SHORT, CONV, *behind, SUM, *relu).replace("force_backward: true", "")
+    pair = Pair(text, Phase.TEST, keep="outputs")
+    for net in pair.nets:
+        for blob in net.params.get("n", []):
+            blob.data.set(np.full(blob.shape, 0.7, np.float32))
+    joined = pair.engine.steps[-1]
+    assert joined.layers == tuple(range(3, 5 + len(behind) + len(relu)))  # behind input, split and shortcut
+    pair.forward()
+    pair.forward()
+
+
+def test_layers_behind_that_cannot_be_fused_do_not_cost_the_engine():
+    norm = "BatchNorm n c > c { batch_norm_param { eps: 0 } }"
+    pair = Pair(net_text(CONV, norm))
+    assert pair.lowered()["c"] == "ONEDNN" and pair.lowered()["n"] == "layer"
+    pair.run()
