@@ -7,7 +7,7 @@ WORKERS ?= $(shell c=$$(nproc 2>/dev/null || echo 2); [ $$c -gt 8 ] && c=8; echo
 SECONDS ?= 20
 
 .DEFAULT_GOAL := menu
-.PHONY: menu setup demo test fuzz lint proto bench layer pycaffe-suite clean
+.PHONY: menu setup demo test fuzz lint proto bench layer pycaffe-suite clean gpu gpu-plans bench-gpu
 
 menu: ## this menu
 	@echo "make TARGET"
@@ -43,6 +43,15 @@ proto: $(VENV)/ready ## generates layerforge/schema/_generated from proto/layerf
 
 bench: $(VENV)/ready ## times the layers, and the zoo's nets
 	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -s $(ARGS)
+
+gpu: $(VENV)/ready ## runs what only a GPU can tell: kernels, recorded cases, replays, a leak check
+	$(BIN)/python -m pytest -m gpu -p no:cacheprovider tests/backends/cupy tests/gpu -rs $(ARGS)
+
+gpu-plans: $(VENV)/ready ## builds every cuDNN graph of the zoo for a Hopper GPU; needs the libraries, no GPU
+	LAYERFORGE_PLANS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) tests/engines/cudnn/test_plans.py -rs $(ARGS)
+
+bench-gpu: $(VENV)/ready ## times nets on a GPU, beside PyTorch where it is installed
+	$(BIN)/python -m pytest tests/gpu -o python_files='bench_*.py' -s -rs $(ARGS)
 
 layer: $(VENV)/ready ## writes a layer to start from, and its test: make layer NAME=Swish2
 	@$(BIN)/python -m layerforge.testing.skeleton "$(NAME)" layerforge/layers tests/layers

@@ -39,6 +39,7 @@ def graphics(query: SimpleNamespace) -> Iterator[Row]:
     for i, name in enumerate(found):
         if query.wanted is None or i in query.wanted:
             yield f"GPU {i}", name
+    yield from machine.gpu_libraries()
 
 
 @rows("device_query")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from pathlib import Path
@@ -45,18 +46,26 @@ def core_type_warning(environment: Any = os.environ) -> str | None:
 
 def gpus() -> tuple[list[str], str]:
     """The names of the GPUs, and when there are none the reason with its cure."""
-    from layerforge.backends.cupy.device import device_count, open_device
+    from layerforge.backends.cupy.device import describe, device_count, open_device
 
     try:
         cupy = open_device(0)
     except DeviceError as error:
         return [], f"{error.message} ({error.hint})"
-    found = []
-    for i in range(device_count(cupy)):
-        about = cupy.cuda.runtime.getDeviceProperties(i)
-        found.append(f"{about['name'].decode()}, {about['totalGlobalMem'] / 2**30:.0f} GiB, "
-                     f"sm_{about['major']}{about['minor']}, {about['multiProcessorCount']} multiprocessors")
-    return found, ""
+    return [describe(cupy, i) for i in range(device_count(cupy))], ""
+
+
+def gpu_libraries() -> list[tuple[str, str]]:
+    """What the GPU backend is made of: versions, and what is missing with its cure."""
+    from layerforge.backends.cupy import device
+
+    found, missing = device.packages()
+    rows = [("GPU libraries", ", ".join(f"{name} {version}" for name, version in found) or "none")]
+    with contextlib.suppress(DeviceError):
+        rows.insert(0, ("CUDA", device.versions(device.load_cupy())))
+    if missing:
+        rows.append(("GPU libraries missing", f"{', '.join(missing)} ({device.INSTALL})"))
+    return rows
 
 
 def versions() -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ import os
 import pytest
 import threadpoolctl
 
+from layerforge.backends.cupy import device
 from layerforge.cli import machine, options
 from layerforge.cli.main import main
 
@@ -84,3 +85,10 @@ def test_a_gpu_number_beyond_the_last_is_an_error(capsys, monkeypatch):
 
 def test_gpu_numbers_are_numbers(capsys):
     assert main(["device_query", "-gpu", "zero"]) == 2
+
+
+def test_libraries_of_the_gpu_are_listed_with_what_is_missing(capsys, monkeypatch):
+    monkeypatch.setattr(device, "packages", lambda: ([("cupy-cuda13x", "14.2.0")], ["nvidia-cudnn-cu13"]))
+    assert main(["device_query"]) == 0
+    out = capsys.readouterr().out
+    assert "cupy-cuda13x 14.2.0" in out and "nvidia-cudnn-cu13 (pip install 'layerforge[gpu]')" in out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 from typing import Any
 
@@ -11,6 +12,13 @@ import numpy as np
 from layerforge.core.errors import DeviceError, NotRecordable
 
 INSTALL = "pip install 'layerforge[gpu]'"
+PACKAGES = {
+    "cupy-cuda13x": "arrays and kernels",
+    "nvidia-cuda-nvrtc": "compiles the kernels",
+    "nvidia-cudnn-cu13": "cuDNN",
+    "nvidia-cudnn-frontend": "graphs of cuDNN",
+}
+"""What the extra `gpu` installs, and what for."""
 
 
 def load_cupy() -> Any:
@@ -71,6 +79,33 @@ def device_count(cupy: Any) -> int:
         return int(cupy.cuda.runtime.getDeviceCount())
     except cupy.cuda.runtime.CUDARuntimeError:
         return 0
+
+
+def describe(cupy: Any, number: int) -> str:
+    """Name, memory, capability and size of one device."""
+    about = cupy.cuda.runtime.getDeviceProperties(number)
+    name = about["name"].decode() if isinstance(about["name"], bytes) else about["name"]
+    return (
+        f"{name}, {about['totalGlobalMem'] / 2**30:.0f} GiB, compute capability {about['major']}.{about['minor']}, "
+        f"{about['multiProcessorCount']} multiprocessors"
+    )
+
+
+def versions(cupy: Any) -> str:
+    """What the driver knows, and what CuPy is built for."""
+    driver, built = driver_version(cupy), int(cupy.cuda.runtime.runtimeGetVersion())
+    return f"driver for CUDA {version_text(driver)}, cupy for CUDA {version_text(built)}"
+
+
+def packages() -> tuple[list[tuple[str, str]], list[str]]:
+    """The GPU's libraries that are installed, (name, version), and the names of those that are missing."""
+    found, missing = [], []
+    for name in PACKAGES:
+        try:
+            found.append((name, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    return found, missing
 
 
 def version_text(version: int) -> str:

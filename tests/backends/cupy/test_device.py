@@ -195,3 +195,22 @@ def test_real_cupy_gives_a_backend_or_a_device_error():
     values = Storage(3, initial=lambda: np.arange(3))
     assert values.array(backend.representation).get().tolist() == [0, 1, 2]
     backend.synchronize()
+
+
+def test_device_is_described():
+    about = {"name": b"NVIDIA H200", "totalGlobalMem": 140 * 2**30, "major": 9, "minor": 0, "multiProcessorCount": 132}
+    cupy = fake_cupy(driver=13020, built=13000)
+    cupy.cuda.runtime.getDeviceProperties = lambda number: about
+    assert device.describe(cupy, 0) == "NVIDIA H200, 140 GiB, compute capability 9.0, 132 multiprocessors"
+    assert device.versions(cupy) == "driver for CUDA 13.2, cupy for CUDA 13.0"
+
+
+def test_missing_packages_are_listed(monkeypatch):
+    def version(name):
+        if "cudnn" in name:
+            raise device.importlib.metadata.PackageNotFoundError
+        return "14.2.0"
+
+    monkeypatch.setattr(device.importlib.metadata, "version", version)
+    found, missing = device.packages()
+    assert ("cupy-cuda13x", "14.2.0") in found and missing == ["nvidia-cudnn-cu13", "nvidia-cudnn-frontend"]
