@@ -7,7 +7,7 @@ WORKERS ?= $(shell c=$$(nproc 2>/dev/null || echo 2); [ $$c -gt 8 ] && c=8; echo
 SECONDS ?= 20
 
 .DEFAULT_GOAL := menu
-.PHONY: menu setup demo test fuzz lint proto bench layer pycaffe-suite clean gpu gpu-plans bench-gpu
+.PHONY: menu setup demo test fuzz lint proto bench gpu gpu-plans bench-gpu layer pycaffe-suite clean
 
 menu: ## this menu
 	@echo "make TARGET"
