@@ -25,6 +25,11 @@ class Buffer:
         return math.prod(self.shape) * self.dtype.itemsize
 
     @property
+    def kept(self) -> bool:
+        """Whether it is memory of its own, not scratch."""
+        return self._offset is None
+
+    @property
     def data(self) -> Array:
         """The array. Scratch holds anything at the start of a verb; a kept buffer holds what was last written."""
         if self._offset is not None:

@@ -151,12 +151,13 @@ class MemoryPlan:
     nbytes: int
 
     @property
+    def sizes(self) -> dict[tuple[Storage, Representation], int]:
+        """Bytes of each storage's representation."""
+        return {(value.storage, value.representation): value.nbytes for value in self.values}
+
+    @property
     def loose(self) -> int:
-        sizes: dict[tuple[Storage, Representation], int] = {}
-        for value in self.values:
-            key = value.storage, value.representation
-            sizes[key] = max(value.nbytes, sizes.get(key, 0))
-        return sum(sizes.values())
+        return sum(self.sizes.values())
 
 
 @dataclass
@@ -193,9 +194,12 @@ class Memory:
 
     poison = False
 
-    def __init__(self, steps: Sequence[Step], held: Collection[Storage], packs: bool = True) -> None:
+    def __init__(
+        self, steps: Sequence[Step], held: Collection[Storage], shapes: Callable[[], Shapes], packs: bool
+    ) -> None:
+        """shapes  gives the present shapes of all blobs, which a plan is for"""
         self.packs, self.around = packs, Around(held)
-        self._steps = steps
+        self._steps, self._shapes_now = steps, shapes
         self._plans: dict[Shapes, MemoryPlan] = {}
         self._plan: MemoryPlan | None = None
         self._block: np.ndarray[Any, Any] | None = None
@@ -207,6 +211,10 @@ class Memory:
     @property
     def plan(self) -> MemoryPlan:
         """The plan for the present shapes."""
+        now = self._shapes_now()
+        if self._shapes != now:
+            self.give_up()
+            self._plan, self._shapes = None, now
         if self._plan is None:
             self._plan = self._plans.get(self._shapes) or plan_memory(self._steps, self.around)
             if len(self._plans) < MAX_PLANS:
@@ -219,14 +227,10 @@ class Memory:
         self.around, self._plan = around, None
         self._plans.clear()
 
-    def start(self, whole: bool, shapes: Callable[[], Shapes]) -> None:
+    def start(self, whole: bool) -> None:
         """Before a forward pass that runs all steps, or not."""
         if not self.packs:
             return
-        now = shapes()
-        if self._shapes != now:
-            self.give_up()
-            self._plan, self._shapes = None, now
         if not whole:
             self.give_up()
             return

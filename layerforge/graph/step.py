@@ -40,6 +40,9 @@ class Step(Protocol):
     def uses(self) -> Uses:
         """What forward and backward read and write, for the present shapes."""
 
+    def buffers(self) -> dict[int, int]:
+        """The engine's own memory that no plan places: identity (several steps may share one) → bytes."""
+
 
 class LayerStep:
     """One layer, by its own verbs.
@@ -115,6 +118,9 @@ class LayerStep:
             forward += [self._use(view.blob.data, Access.UPDATE if view.blob.data in inputs else Access.WRITE)
                         for view in self.tops]
         return Uses(tuple(forward), self._backward_uses() if self.needed else ())
+
+    def buffers(self) -> dict[int, int]:
+        return {}
 
     def _backward_uses(self) -> tuple[Use, ...]:
         layer, tops = self.layer, {view.blob.diff for view in self.tops}

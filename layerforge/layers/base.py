@@ -131,6 +131,11 @@ class Layer:
         buffer, self._scratch_end = self.workspace.scratch(shape, dtype, self._scratch_end)
         return buffer
 
+    @property
+    def scratch_nbytes(self) -> int:
+        """Bytes of scratch that it has declared."""
+        return self._scratch_end
+
     def kept(self, shape: Sequence[int], dtype: Any = None) -> Buffer:
         """Memory of this layer from forward to backward: a mask, a saved statistic. Declare in reshape."""
         return self.workspace.kept(shape, self.dtype if dtype is None else dtype)

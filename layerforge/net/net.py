@@ -19,6 +19,7 @@ from layerforge.graph.sharing import Learnable
 from layerforge.graph.step import Step
 from layerforge.graph.wire import Graph
 from layerforge.layers.base import Layer
+from layerforge.net.footprint import check_fits
 from layerforge.netdef.types import NetDef, Phase
 
 Hook = Callable[[int], None]
@@ -70,7 +71,8 @@ class Net:
         for pairs in self._losses:
             for blob, weight in pairs:
                 blob.diff.initial = _filled(blob, weight)
-        self.memory = Memory(self._steps, self._held(), self._packs())
+        self.memory = Memory(self._steps, self._held(), self._all_shapes, self._packs())
+        self._fits = False  # nobody has seen yet whether memory suffices
         self._loss_counts = {id(blob): blob.count for pairs in self._losses for blob, _ in pairs}
 
     @property
@@ -94,7 +96,10 @@ class Net:
     def forward_from_to(self, start: int, end: int) -> float:
         """Runs the layers start … end, both included."""
         loss, memory = 0.0, self.memory
-        memory.start(start <= 0 and end >= len(self.layers) - 1 and not self._hooked, self._all_shapes)
+        if not self._fits:
+            check_fits(self)
+            self._fits = True
+        memory.start(start <= 0 and end >= len(self.layers) - 1 and not self._hooked)
         with self.taking_lent():
             for step in self._steps:
                 memory.enter()

@@ -16,6 +16,7 @@ from layerforge.backends import get_backend
 from layerforge.core.random import Random
 from layerforge.core.storage import HOST
 from layerforge.net.build import build_net
+from layerforge.net.footprint import check_fits
 from layerforge.net.net import Net
 from layerforge.net.passes import Passes
 from layerforge.netdef.types import SolverDef
@@ -79,6 +80,7 @@ class Solver:
         take_weights(files, (self.net, *self.test_nets), self.observer.on_message)
         self.updater = Updater(self.net, params)
         self.updater.set_early(True)
+        check_fits(self.net, self.updater.history)
         self.passes, self.test_passes = Passes(self.net), [Passes(net) for net in self.test_nets]
         self.iter, self.stopped = 0, False
         self.losses: deque[float] = deque(maxlen=params.average_loss)

@@ -15,7 +15,7 @@ from layerforge.engines.lowering import Kernel
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
 from layerforge.engines.onednn.library import OneDnnError
-from layerforge.engines.onednn.primitive import Context, Read, Refused, Write
+from layerforge.engines.onednn.primitive import Context, Fixed, Read, Refused, Write
 
 
 class Runs(Protocol):
@@ -121,6 +121,14 @@ class OneDnnStep:
 
     def uses(self) -> Uses:
         return self.work.uses()
+
+    def buffers(self) -> dict[int, int]:
+        """Scratch of all steps, and arrays of this one."""
+        shared = {id(each): each.nbytes for each in (self._context.scratch, self._context.spill)}
+        runs = (*self.work.forwards, *self.work.backwards)
+        arguments = [a for each in runs if hasattr(each, "primitives") for p in each.primitives() for a in p.arguments]
+        arrays = [a.array for a in arguments if isinstance(a, Fixed)]
+        return shared | {id(array): array.nbytes for array in arrays}
 
     @property
     def flops(self) -> int:
