@@ -26,7 +26,8 @@ def run(args: SimpleNamespace) -> int:
         backend = options.backend(args.gpu, args.cpu)
         log.line("caffe.cpp:275", options.device_line(backend))
         stages = options.names(args.stage)
-        net = build_net(read_net(model), Phase.TEST, level=args.level, stages=stages, backend=backend)
+        net = build_net(read_net(model), Phase.TEST, level=args.level, stages=stages, backend=backend,
+                        keep="outputs", backward=False)
         with contextlib.closing(net):
             for path in options.names(weights):
                 load_weights(net, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 from layerforge.cli import options
@@ -12,7 +13,9 @@ from layerforge.cli.log import Log
 from layerforge.cli.report import Table, collect_tables, tables
 from layerforge.cli.timing import Timing, measure, measure_sources, measure_training, spread
 from layerforge.core.files import replacing
+from layerforge.core.storage import Storage
 from layerforge.graph.explain import explain
+from layerforge.net.footprint import Footprint, footprint
 from layerforge.net.net import Net
 from layerforge.netdef.types import Phase
 from layerforge.solver.loop import Solver
@@ -83,6 +86,13 @@ def choices(net: Net) -> Table:
     return Table("who runs which layers, and why no other engine does", columns, body)
 
 
+@tables("memory")
+def memory(found: Footprint) -> Table:
+    """What an iteration holds, and what packing saves."""
+    body = [(label, f"{size / 2**20:,.1f}") for label, size in found.rows()]
+    return Table("memory of an iteration, before any is taken", ("", "MiB"), body[:-1], body[-1:])
+
+
 def _ms(value: float) -> str:
     return f"{value:.3f}" if value < 10 else f"{value:.1f}"
 
@@ -110,7 +120,8 @@ def _time_net(args: SimpleNamespace, log: Log) -> Timing:
     backend = options.backend(args.gpu, args.cpu)
     log.line("caffe.cpp:343", options.device_line(backend))
     phase = Phase[args.phase or "TRAIN"]
-    net = build_net(read_net(args.model), phase, level=args.level, stages=options.names(args.stage), backend=backend)
+    net = build_net(read_net(args.model), phase, level=args.level, stages=options.names(args.stage), backend=backend,
+                    keep="outputs")
     with contextlib.closing(net):
         return _passes(net, args, log)
 
@@ -121,17 +132,19 @@ def _time_solver(args: SimpleNamespace, log: Log) -> Timing:
     definition = read_solver(args.solver)
     backend = options.backend(args.gpu, args.cpu, SolverParams.from_definition(definition))
     log.line("caffe.cpp:343", options.device_line(backend))
-    solver = Solver(definition, backend=backend, level=args.level, stages=options.names(args.stage))
+    solver = Solver(definition, backend=backend, level=args.level, stages=options.names(args.stage), keep="outputs")
     with contextlib.closing(solver):
-        timing = _passes(solver.net, args, log)
+        timing = _passes(solver.net, args, log, solver.updater.history)
         measure_training(solver, args.iterations, timing)
     return timing
 
 
-def _passes(net: Net, args: SimpleNamespace, log: Log) -> Timing:
+def _passes(net: Net, args: SimpleNamespace, log: Log, history: Sequence[Storage] = ()) -> Timing:
     """One pass to warm up, then the measured ones."""
-    if args.explain:
-        print("\n\n".join(map(str, collect_tables("explain", net))), end="\n\n")
+    found = footprint(net, history) if args.memory else None
+    for name, subject in (("explain", net if args.explain else None), ("memory", found)):
+        if subject is not None:
+            print("\n\n".join(map(str, collect_tables(name, subject))), end="\n\n")
     log.line("caffe.cpp:351", "Performing Forward")
     log.line("caffe.cpp:356", f"Initial loss: {net.forward():g}")
     log.line("caffe.cpp:357", "Performing Backward")
@@ -143,7 +156,9 @@ def _passes(net: Net, args: SimpleNamespace, log: Log) -> Timing:
         return measure(net, args.iterations, lambda i, ms: log.line(
             "caffe.cpp:394", f"Iteration: {i + 1} forward-backward time: {ms:g} ms."))
 
-    return measure_sources(net, args.iterations, passes) if args.data else passes()
+    timing = measure_sources(net, args.iterations, passes) if args.data else passes()
+    timing.memory = dict(found.rows()) if found else {}
+    return timing
 
 
 def _caffe_lines(log: Log, timing: Timing) -> None:
@@ -165,9 +180,11 @@ command = Command(
     (*options.CAFFE, options.CPU, options.THREADS, options.LOG,
      Flag("json", str, "", "writes the figures to this file", "FILE"),
      Flag("data", bool, False, "times the data layers alone, and tells whether the net waits for them"),
-     Flag("explain", bool, False, "tells which engine runs each layer, and why others do not")),
+     Flag("explain", bool, False, "tells which engine runs each layer, and why others do not"),
+     Flag("memory", bool, False, "tells how much memory an iteration takes, for what, and what packing saves")),
     examples=(("layerforge time --model net.prototxt --iterations 20", "a table of layers, in the TRAIN phase"),
               ("layerforge time --solver solver.prototxt --iterations 20", "training iterations with their update"),
               ("layerforge time --data --solver solver.prototxt", "whether reading the data keeps up with the net"),
+              ("layerforge time --memory --solver solver.prototxt", "what the memory of an iteration goes to"),
               ("layerforge time --model net.prototxt --phase TEST --json times.json", "figures for another program")),
 )

@@ -54,6 +54,7 @@ class Timing:
     batch          samples of a pass; 0 when the net does not say
     iter_size      passes of a training iteration
     sources        the data layers, when they were asked for
+    memory         bytes by what they hold, when they were asked for
     copies, copied_bytes   how often an iteration took values from one layout or memory to another, and how many bytes
     """
 
@@ -66,6 +67,7 @@ class Timing:
     batch: int = 0
     iter_size: int = 1
     sources: list[SourceTime] = field(default_factory=list)
+    memory: dict[str, int] = field(default_factory=dict)
     copies: float = 0.0
     copied_bytes: float = 0.0
 
@@ -86,6 +88,8 @@ class Timing:
             "forward_backward_ms": spread(self.iteration_ms),
             "copies": self.copies, "copied_bytes": self.copied_bytes,
         }
+        if self.memory:
+            figures["memory_bytes"] = self.memory
         if self.sources:
             figures["sources"] = [vars(source) for source in self.sources]
         if self.training_ms:
@@ -164,16 +168,22 @@ def measure_training(solver: Solver, iterations: int, timing: Timing) -> None:
     """Adds to `timing` whole training iterations: iter_size batches forward and backward, and the update."""
     net, updates = solver.net, 0.0
     for _ in range(iterations):
-        started = time.perf_counter()
+        started, early = time.perf_counter(), solver.updater.seconds
         net.clear_gradients()
-        for _ in range(solver.params.iter_size):
+        if solver.updater.early:
             net.forward()
-            net.backward()
-        net.backend.synchronize()
-        passed = time.perf_counter()
-        solver.apply_update()
-        net.backend.synchronize()
-        updates += time.perf_counter() - passed
+            solver.backward_and_update()
+            net.backend.synchronize()
+            updates += solver.updater.seconds - early
+        else:
+            for _ in range(solver.params.iter_size):
+                net.forward()
+                net.backward()
+            net.backend.synchronize()
+            passed = time.perf_counter()
+            solver.apply_update()
+            net.backend.synchronize()
+            updates += time.perf_counter() - passed
         timing.training_ms.append((time.perf_counter() - started) * 1e3)
     timing.update_ms = updates / iterations * 1e3
     timing.iter_size = solver.params.iter_size

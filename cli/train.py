@@ -44,7 +44,7 @@ def train(definition: SolverDef, args: SimpleNamespace) -> int:
         if watched:
             observer = Observers(observer, stack.enter_context(Display()))
         solver = Solver(definition, backend=backend, level=args.level, stages=options.names(args.stage),
-                        weights=_weights(args), observer=observer, allow_nan=args.allow_nan)
+                        weights=_weights(args), observer=observer, allow_nan=args.allow_nan, keep="outputs")
         stack.callback(solver.close)
         interrupts = stack.enter_context(Interrupts(args.sigint_effect, args.sighup_effect))
         solver.requests = interrupts.take

@@ -22,6 +22,11 @@ class Gradients:
     parameters: tuple[tuple[bool, ...], ...]
     loss_weights: tuple[tuple[float, ...], ...]
 
+    def none(self) -> Gradients:
+        """The same net, which computes no gradient."""
+        bottoms, parameters = (tuple((False,) * len(row) for row in rows) for rows in (self.bottoms, self.parameters))
+        return Gradients((False,) * len(self.layers), bottoms, parameters, self.loss_weights)
+
 
 def plan_gradients(graph: Graph, layers: Sequence[Layer], force_backward: bool = False) -> Gradients:
     """A bottom gets a gradient if something below it learns and a loss lies above it; propagate_down has the last word.

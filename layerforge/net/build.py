@@ -30,6 +30,7 @@ log = logging.getLogger("layerforge")
 def build_net(
     definition: NetDef, phase: Phase = Phase.TEST, *, level: int = 0, stages: Sequence[str] = (), backend: Any = None,
     engines: Sequence[Engine] | None = None, rng: Random | None = None, dtype: Any = np.float32, keep: str = "all",
+    backward: bool = True,
 ) -> Net:
     """A net that is ready to run. Memory is taken and parameters are filled when they are first touched.
 
@@ -39,6 +40,7 @@ def build_net(
     rng            the run's random streams; None: a seed from the system
     dtype          float32, or float64 for gradient checks
     keep           "all": every blob can be read after each pass;  "outputs": the plan may reuse what lies between
+    backward       False: the net will only run forward, which lets engines fold and fuse, and takes less memory
 
     Raises LayerForgeError with file:line, layer and cure.
     """
@@ -51,13 +53,14 @@ def build_net(
     shaped = infer_shapes(graph, phase, backend=backend, rng=rng or Random(), dtype=dtype,
                           folder=os.path.dirname(definition.file))
     gradients = plan_gradients(graph, shaped.layers, definition.force_backward)
+    gradients = gradients if backward else gradients.none()
     learnable = share_parameters(graph, shaped.layers)
     _warn_of_repeated_names(graph, shaped)
     for i, step in enumerate(shaped.steps):
         step.needed, step.propagate_down = gradients.layers[i], list(gradients.bottoms[i])
         step.layer.needs_gradient = list(gradients.parameters[i])
     plan = lower(shaped.steps, default_engines(backend, keep) if engines is None else engines)
-    return Net(definition, phase, graph, shaped, gradients, learnable, plan, backend, rng, keep)
+    return Net(definition, phase, graph, shaped, gradients, learnable, plan, backend, rng, keep, backward)
 
 
 def _warn_of_repeated_names(graph: Graph, shaped: Shaped) -> None:

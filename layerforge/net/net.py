@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from layerforge.core.blob import Blob
+from layerforge.core.errors import NetError
 from layerforge.core.random import Random
 from layerforge.core.storage import HOST, Storage
 from layerforge.graph.gradients import Gradients
@@ -43,9 +44,11 @@ class Net:
     def __init__(
         self, definition: NetDef, phase: Phase, graph: Graph, shaped: Shaped, gradients: Gradients,
         learnable: tuple[Learnable, ...], plan: Plan, backend: Any, rng: Random | None, keep: str,
+        backward: bool = True,
     ) -> None:
         self.definition, self.phase, self.graph, self.plan = definition, phase, graph, plan
         self.backend, self.rng, self.keep = backend, rng, keep
+        self._has_backward = backward
         self.name = definition.name
         self.layers: list[Layer] = list(shaped.layers)
         self.layer_names = [node.definition.name for node in graph.nodes]
@@ -123,6 +126,8 @@ class Net:
     @np.errstate(all="ignore")
     def backward_from_to(self, start: int, end: int, done: Callable[[int], None] | None = None) -> None:
         """Runs the layers start … end downwards, both included."""
+        if not self._has_backward:
+            raise NetError(f"net {self.name!r} was built to run forward only", hint="build it with backward=True")
         memory = self.memory
         memory.turn(end <= 0 and start >= len(self.layers) - 1 and not self._hooked)
         with self.taking_lent():

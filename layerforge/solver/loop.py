@@ -142,6 +142,11 @@ class Solver:
         self.updater.apply(self.iter, self.smoothed_loss, self.observer.on_message)
         self.iter += 1
 
+    def backward_and_update(self) -> None:
+        """Backward, in which each parameter moves as soon as its gradient is complete; counts as one iteration."""
+        self.updater.backward(self.iter, self.smoothed_loss, self.observer.on_message)
+        self.iter += 1
+
     @property
     def smoothed_loss(self) -> float:
         """Mean loss over the last average_loss iterations."""
@@ -203,7 +208,8 @@ class Solver:
         for i, each in enumerate(test_sources(params, self.file)):
             say(f"Creating test net (#{i}) specified by {each}", "solver.cpp:190")
             rng = self.rng.child(f"test{i}")
-            self.test_nets.append(build_test_net(each, i, params, self.net, build, rng=rng))
+            forward_only = {} if how["keep"] == "all" else {"backward": False}
+            self.test_nets.append(build_test_net(each, i, params, self.net, build, rng=rng, **forward_only))
 
     def _iterate(self) -> bool:
         """One iteration; False if a request ended the run."""
@@ -218,8 +224,7 @@ class Solver:
         display = bool(params.display) and self.iter % params.display == 0
         if self.updater.early:
             self._take_loss(self.passes.forward(), display)
-            self.updater.backward(self.iter, self.smoothed_loss, self.observer.on_message)
-            self.iter += 1
+            self.backward_and_update()
         else:
             self._take_loss(self._accumulate(debug=display and params.debug_info), display)
             for _, on_gradients_ready in self.callbacks:

@@ -155,3 +155,15 @@ def test_timing_the_data_does_not_move_it(make_lmdb, pictures):
     net.forward()
     assert net.blobs["t"].data.array(HOST).tolist() == [9, 10, 11]  # one pass to warm up, two measured, this one
     net.close()
+
+
+def test_memory_prints_what_an_iteration_holds(model, capsys, tmp_path):
+    assert main(["time", "-model", model, "-iterations", "1", "--memory", "--json", "times.json"]) == 0
+    out = capsys.readouterr().out
+    rows = {line.rsplit(None, 1)[0].strip() for line in out.splitlines() if len(line.split()) > 1}
+    for label in ("activations", "gradients", "parameters", "parameters' gradients", "history", "scratch",
+                  "saved by packing", "peak"):
+        assert label in rows
+    figures = json.loads((tmp_path / "times.json").read_text())["memory_bytes"]
+    assert figures["peak"] == sum(size for label, size in figures.items() if label != "peak")
+    assert figures["parameters"] >= 8 * 4 and figures["activations"] >= (4 * 3 + 4 * 2 * 2) * 4

@@ -62,6 +62,13 @@ def follow(case, solver, compare=None):
             for key, want in wanted.items():
                 compare(f"{key} after step {k + 1}", parameter(solver, key).data.array(HOST).reshape(want[k].shape),
                         want[k])
+    for name, want in part(case, "testout.").items():
+        test = solver.test_nets[0]
+        for blob, value in part(case, "testin.").items():
+            test.blobs[blob].data.set(value)
+        test.forward()
+        if compare and name in test.outputs:
+            compare(f"test net blob {name}", test.blobs[name].data.array(HOST).reshape(want.shape), want)
     solver.close()
     return found
 
@@ -92,6 +99,20 @@ def test_a_gradient_whose_parameter_moved_early_is_not_kept():
     solver.step(2)
     with pytest.raises(NetError, match="not kept"):
         solver.net.learnable[0].blob.diff.array(HOST)
+    solver.close()
+
+
+def test_a_test_net_takes_the_parameters_of_every_update():
+    case = dict(load(GOLDEN / "solvers" / "SGD__test_net.npz"))
+    solver, seen = make(case), []
+    for _ in range(3):
+        solver.step(1)
+        for blob, value in part(case, "testin.").items():
+            solver.test_nets[0].blobs[blob].data.set(value)
+        seen.append(solver.test_nets[0].forward())
+    assert len(set(seen)) == 3
+    with pytest.raises(NetError, match="forward only"):
+        solver.test_nets[0].backward()
     solver.close()
 
 
