@@ -118,6 +118,10 @@ class CudnnStep:
         self._context.xp.add(total, db, out=total)
         blob.diff.wrote(memory)
 
+    def buffers(self) -> dict[int, int]:
+        """Device memory is the backend's to know."""
+        return {}
+
     def uses(self) -> Uses:
         if self.refusal:
             return Uses(
