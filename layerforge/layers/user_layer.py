@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from layerforge.core.storage import HOST
+from layerforge.core.workspace import Workspace
 from layerforge.layers.differentiate import Differentiable
 from layerforge.layers.registry import register
 from layerforge.netdef.types import LayerDef
@@ -28,14 +30,15 @@ class Layer(Differentiable):
     the type unless `class Swish2Params(Params, message="...")` gives one.
 
     differentiate   True: reshape and backward follow from forward, by automatic differentiation
+    arrays          "host": NumPy arrays everywhere; "device": those of the net's device, with its `xp` and `ops`
     """
 
     arrays, captured, uncaptured_reason = "host", False, "is the user's own"
 
     def __init__(self, definition: LayerDef, **more: Any) -> None:
         super().__init__(definition, **more)
-        if self.arrays == "host":
-            self.xp = np
+        if self.arrays == "host" and self.backend.representation is not HOST:
+            self.xp, self.workspace = np, Workspace()
 
     def __init_subclass__(cls, **more: object) -> None:
         super().__init_subclass__(**more)

@@ -7,7 +7,9 @@ import importlib
 import numpy as np
 import pytest
 
+from layerforge.backends.numpy import NumpyBackend
 from layerforge.core.errors import DeviceError, LayerError
+from layerforge.core.storage import HOST, HostRepresentation
 from layerforge.layers import registry
 from layerforge.layers.user_layer import Layer
 from layerforge.netdef.params import Params, field
@@ -132,6 +134,19 @@ def test_a_missing_library_is_named_with_the_extra(monkeypatch):
     rig.forward()  # needs no library
     with pytest.raises(DeviceError, match=r"needs the package autograd.*\n.*pip install 'layerforge\[autodiff\]'"):
         rig.backward([np.ones((2, 3))])
+
+
+class Elsewhere(NumpyBackend):
+    """A device, as far as a layer can tell."""
+
+    representation, xp = HostRepresentation(), None
+
+
+def test_a_users_layer_works_on_the_host_of_a_device():
+    rig = Rig(Affine, {}, [np.ones((2, 3)), np.ones((2, 3))], tops=2, backend=Elsewhere())
+    layer = rig.layer
+    assert layer.xp is np and layer.workspace.representation is HOST and layer.W.representation is HOST
+    assert rig.forward()[0].shape == (2, 4) and rig.backward([np.ones((2, 4)), np.ones(())])[0].shape == (2, 3)
 
 
 def test_a_layer_without_backward_and_without_differentiate_has_no_gradient():
