@@ -237,7 +237,8 @@ class Memory:
         plan = self.plan
         if self._next not in (2 * plan.steps, -1):
             for value in plan.values:
-                value.storage.drop(value.representation if value.storage.lasting else None)
+                if value.storage.places is not None:
+                    value.storage.drop(value.representation if value.storage.lasting else None)
         if self._next == -1:
             self._take(plan)
         self._next = 0
@@ -280,6 +281,8 @@ class Memory:
         positions = 2 * plan.steps
         self._enter, self._leave = [[] for _ in range(positions)], [[] for _ in range(positions)]
         for value in plan.values:
+            if value.storage.places is None and value.storage.is_lent():
+                continue  # it stays where the user's array is
             end = value.offset + value.length * value.dtype.itemsize
             array = self._block[value.offset : end].view(value.dtype)
             if value.length:

@@ -47,8 +47,8 @@ class Updater:
         """Lets parameters move within backward, where gradients are not needed together: no clipping, no iter_size."""
         memory, params = self.net.memory, self.params
         self.early = wanted and memory.packs and params.iter_size == 1 and params.clip_gradients < 0
-        if not memory.packs:
-            return
+        if not memory.packs or not any(self.net.gradients.layers):
+            return  # where nothing moves, conversions stay from pass to pass
         moved = [each for each in self.net.learnable if each.lr_mult]
         around = Around(self._held, {each.blob.data: self._home(each.blob) for each in moved})
         if self.early:

@@ -26,7 +26,8 @@ def layerforge_step(name, train):
     from layerforge.solver.updater import Updater
 
     make, batch = NETS[name]
-    net = build_net(parse_net(str(make(batch, train))), Phase.TRAIN if train else Phase.TEST, keep="outputs")
+    phase = Phase.TRAIN if train else Phase.TEST
+    net = build_net(parse_net(str(make(batch, train))), phase, keep="outputs", backward=train)
     rng = np.random.default_rng(0)
     data = rng.standard_normal(net.blobs["data"].shape).astype(np.float32)
     label = rng.integers(0, 10, batch).astype(np.float32)
@@ -34,6 +35,7 @@ def layerforge_step(name, train):
         net,
         SolverParams.from_definition(parse_solver('base_lr: 1e-5 lr_policy: "fixed" momentum: 0.9 weight_decay: 5e-4')),
     )
+    updater.set_early(True)
     output = net.blobs[net.outputs[0]]
 
     def step(k):
@@ -42,8 +44,7 @@ def layerforge_step(name, train):
             net.blobs["label"].data.set(label)
             net.clear_gradients()
             loss = net.forward()
-            net.backward()
-            updater.apply(k, loss, lambda *_: None)
+            updater.backward(k, loss, lambda *_: None)
             assert np.isfinite(loss)
         else:
             net.forward()

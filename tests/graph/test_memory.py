@@ -234,3 +234,18 @@ def test_a_hook_sees_every_blob():
         lambda i: seen.append(np.isfinite(built.blob_list[built.graph.nodes[i].tops[0]].data.array(HOST)).all()))
     built.forward()
     assert len(seen) == len(built.layers) and all(seen)
+
+
+@ENGINES
+def test_an_array_that_a_user_holds_stays_live(engines):
+    built, plain = net("outputs", engines), net("all", engines)
+    held = built.blobs["pool"].data.lend()
+    gradients(built), gradients(plain)
+    np.testing.assert_allclose(held, plain.blobs["pool"].data.array(HOST), rtol=1e-4, atol=1e-5)
+
+
+def test_an_array_of_a_packed_blob_is_refused():
+    built = net("outputs")
+    built.forward()
+    with pytest.raises(NetError, match="not kept"):
+        built.blobs["a"].data.lend()
