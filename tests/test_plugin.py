@@ -130,13 +130,21 @@ def test_a_solver_names_plugins(scratch):
     assert solver.net.layers[2].type == "Swish2"
 
 
-def test_net_spec_says_that_it_cannot_write_a_plugins_parameters(scratch):
+@pytest.mark.parametrize("given", [dict(beta=0.5, mode="HARD"), dict(swish2_param=dict(beta=0.5, mode="HARD"))])
+def test_net_spec_writes_a_plugins_parameters(scratch, given):
     write(scratch, swish_py=SWISH)
     load("swish.py")
-    made = caffe.layers.Swish2(caffe.layers.Input(), ntop=1)
-    assert made.to_proto().layer[1].type == "Swish2"
-    with pytest.raises(AttributeError, match="'beta' is a parameter of a plugin's layer.*swish2_param"):
-        caffe.layers.Swish2(caffe.layers.Input(), beta=2).to_proto()
+    n = caffe.NetSpec()
+    n.x = caffe.layers.Input(shape=dict(dim=[2, 3]))
+    n.y = caffe.layers.Swish2(n.x, loss_weight=1, **given)
+    n.z = caffe.layers.Swish2(n.y, in_place=True)
+    made = n.to_proto()
+    assert [layer.name for layer in made.layer] == ["x", "y", "z"]
+    net = make_net(scratch, str(made))
+    params = [layer.params for layer in net._net.layers if layer.type == "Swish2"]
+    assert [(p.beta, p.mode) for p in params] == [(0.5, "HARD"), (1.0, "PLAIN")]
+    with pytest.raises(AttributeError, match="Swish2 has no parameter 'bta'"):
+        caffe.layers.Swish2(n.x, bta=2).to_proto()
 
 
 class Entry:

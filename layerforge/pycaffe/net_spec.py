@@ -10,12 +10,15 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from layerforge.layers.registry import plugins
+from layerforge.netdef.fields import make_fields
 from layerforge.pycaffe.proto import caffe_pb2
+from layerforge.schema.write import tree_text
 
 
 @functools.cache
@@ -94,6 +97,7 @@ class _Builder:
         self.names: dict[Any, str] = dict(names)
         self.layers: dict[Function, Any] = {}
         self.counts: Counter[str] = Counter()
+        self.own: dict[Function, dict[str, dict[str, Any]]] = {}  # messages of plugins' layers
 
     def name(self, what: Any, type_name: str) -> str:
         if what not in self.names:
@@ -127,8 +131,18 @@ class _Builder:
         else:
             layer.name = self.name(fn, fn.type_name)
         for key, value in fn.params.items():
-            self._assign(layer, fn.type_name, key, value)
+            if not self._assign_own(fn, key, value):
+                self._assign(layer, fn.type_name, key, value)
         return layer
+
+    def _assign_own(self, fn: Function, key: str, value: Any) -> bool:
+        """Takes a parameter of a plugin's layer, given by itself or as its whole message."""
+        kind = plugins().get(fn.type_name)
+        message = kind.Params.message if kind else None
+        if kind is None or message is None or (key != message and key not in kind.Params.specs()):
+            return False
+        self.own.setdefault(fn, {}).setdefault(message, {}).update(value if key == message else {key: value})
+        return True
 
     @staticmethod
     def _assign(layer: Any, type_name: str, key: str, value: Any) -> None:
@@ -139,10 +153,6 @@ class _Builder:
         elif key in fields:
             assign_proto(layer, key, value)
         else:
-            own = plugins().get(type_name)
-            if own is not None and key in own.Params.specs():
-                raise AttributeError(f"{key!r} is a parameter of a plugin's layer, which NetSpec cannot write; "
-                                     f"write {own.Params.message} into the prototxt")
             raise AttributeError(f"{type_name} has no parameter {key!r}")
 
 
@@ -156,7 +166,27 @@ def _net(builder: _Builder, tops: Any) -> Any:
         top._add_to(builder)
     net = caffe_pb2.NetParameter()
     net.layer.extend(builder.layers.values())
-    return net
+    return PluginNet(net, [builder.own.get(fn, {}) for fn in builder.layers]) if builder.own else net
+
+
+class PluginNet:
+    """A NetParameter whose text also has the parameters of plugins, which protobuf's message has no place for."""
+
+    def __init__(self, message: Any, own: Sequence[Mapping[str, Any]]) -> None:
+        self.message, self._own = message, own
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.message, name)
+
+    def __str__(self) -> str:
+        head = type(self.message)()
+        head.CopyFrom(self.message)
+        head.ClearField("layer")
+        parts = [str(head)]
+        for layer, own in zip(self.message.layer, self._own):
+            inside = str(layer) + tree_text(make_fields(own), "LayerParameter")
+            parts.append(f"layer {{\n{textwrap.indent(inside, '  ')}}}\n")
+        return "".join(parts)
 
 
 class NetSpec:
