@@ -49,6 +49,17 @@ class DeviceError(LayerForgeError):
     """A device, driver or library is missing, or out of memory."""
 
 
+class OutOfMemory(DeviceError):
+    """A device is full.
+
+    total  bytes it has
+    """
+
+    def __init__(self, message: str, total: int, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.total = total
+
+
 class NotRecordable(DeviceError):
     """Something cannot be part of a recorded iteration: the host would look at a value, or memory would be taken."""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from layerforge.core.errors import OutOfMemory
 from layerforge.core.storage import HOST, Storage
 from layerforge.graph.step import Step
 from layerforge.net.net import Net
@@ -44,6 +47,37 @@ def recorded_from(net: Net) -> tuple[int, str]:
     return last + 1, "" if last + 1 < len(net.steps) else "all layers work on the host"
 
 
+@contextlib.contextmanager
+def saying_what_fits(net: Net) -> Iterator[None]:
+    """Makes of a full device an error with what the net needs, and the largest batch that would fit."""
+    try:
+        yield
+    except OutOfMemory as error:
+        blobs, parameters = memory_of(net)
+        samples = max((blob.shape[0] for blob in net.blob_list if blob.shape), default=1)
+        fits = fitting_batch(samples, blobs, parameters, error.total)
+        cure = f"batch_size: {fits} would fit" if fits else "not even one sample would fit"
+        raise OutOfMemory(
+            f"{error.message}. With {samples} samples a batch the net needs {blobs / 2**30:.1f} GiB for its blobs and "
+            f"{parameters / 2**30:.1f} GiB for parameters, their gradients and history",
+            error.total, hint=f"{cure}, if nothing else uses the GPU",
+        ) from error
+
+
+def memory_of(net: Net) -> tuple[int, int]:
+    """Bytes of the blobs with the gradients they get; and of parameters, their gradients and one history."""
+    own = {id(view.blob.data): view.blob for layer in net.layers for view in layer.blobs}
+    parameters = 3 * sum(blob.data.nbytes for blob in own.values())
+    both = (storage for blob in net.blob_list for storage in (blob.data, blob.diff))
+    held = {id(storage): storage.nbytes for storage in both if storage.allocated}
+    return sum(held.values()) + sum(b.data.nbytes for b in net.blob_list if not b.data.allocated), parameters
+
+
+def fitting_batch(samples: int, blobs: int, parameters: int, total: int, reserve: float = 0.1) -> int:
+    """The largest batch whose blobs leave a tenth of the memory for scratch and the driver."""
+    return max(0, int((total * (1 - reserve) - parameters) * samples // max(blobs, 1)))
+
+
 class Passes:
     """`forward` and `forward_backward` of a net: what the net's own methods do, and the loss they give.
 
@@ -77,16 +111,18 @@ class Passes:
         return self._both.launches + self._forward.launches
 
     def forward(self) -> float:
-        """Runs every layer; returns the loss."""
-        return self.net.forward() if self._stepwise(self._forward) else self._run(self._forward)
+        """Runs every layer; returns the loss. A full device is an error that says which batch would fit."""
+        with saying_what_fits(self.net):
+            return self.net.forward() if self._stepwise(self._forward) else self._run(self._forward)
 
     def forward_backward(self) -> float:
         """Runs every layer, then backward those that have a gradient to compute; returns the loss."""
-        if self._stepwise(self._both):
+        with saying_what_fits(self.net):
+            if not self._stepwise(self._both):
+                return self._run(self._both)
             loss = self.net.forward()
             self.net.backward()
             return loss
-        return self._run(self._both)
 
     def _stepwise(self, recorded: Recorded) -> bool:
         hooks = (*self.net.hooks.values(), *self.net.step_hooks.values())

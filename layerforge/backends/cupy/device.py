@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from layerforge.core.errors import DeviceError, NotRecordable
+from layerforge.core.errors import DeviceError, NotRecordable, OutOfMemory
 
 INSTALL = "pip install 'layerforge[gpu]'"
 PACKAGES = {
@@ -157,7 +157,8 @@ class DeviceMemory:
         except self._cupy.cuda.memory.OutOfMemoryError as error:
             free, total = (size / 2**30 for size in self._cupy.cuda.runtime.memGetInfo())
             wanted = count * np.dtype(dtype).itemsize / 2**20
-            raise DeviceError(
+            raise OutOfMemory(
                 f"GPU {self._device} has no memory for {wanted:.1f} MiB more: {free:.1f} of {total:.1f} GiB are free",
+                int(total * 2**30),
                 hint="use a smaller batch_size, or end other programs that use this GPU",
             ) from error
