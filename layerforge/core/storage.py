@@ -80,7 +80,7 @@ class Traffic:
 class Storage:
     """`count` numbers of one dtype.
 
-    initial  makes the first value (a flat host array) when it is first read; None: zeros
+    initial  makes the first value (a flat host array; one number fills all) when it is first read; None: zeros
     version  rises with every write; what is derived from the value may be cached under it
     home     the representation it is kept in between passes: parameters, their gradients and history; the plan's choice
     cleared  it was set to zero, and nothing was written since: a writer that would add may overwrite
@@ -258,6 +258,8 @@ class Storage:
         elif self.initial is not None:
             make, self.initial = self.initial, None
             first = np.ascontiguousarray(make(), self.dtype).reshape(-1)
+            if first.size == 1:
+                first = np.full(self.count, first[0])
             representation.from_host(first, self._cut(representation, target))
         self._copies[representation] = (target, self.version)
         return self._copies[representation]

@@ -62,7 +62,6 @@ class LayerStep:
         propagate_down: Sequence[bool] = (),
     ) -> None:
         self.layers: tuple[int, ...] = (index,)
-        self.parts: Sequence[Step] = (self,)
         self.in_parts = False
         self.layer = layer
         self.representation = layer.backend.representation if layer.arrays == "device" else HOST
@@ -71,6 +70,11 @@ class LayerStep:
         self.propagate_down = list(propagate_down) or [False] * len(bottoms)
         self.needed = True  # whether backward has anything to do; the net decides
         self._shapes: tuple[tuple[int, ...], ...] | None = None
+
+    @property
+    def parts(self) -> Sequence[Step]:
+        """Itself: made anew, since a step that held itself would outlive its net until the next collection."""
+        return (self,)
 
     def setup(self) -> None:
         """The layer's setup and first reshape."""

@@ -117,7 +117,8 @@ class Layer:
         stream = self.rng.stream(f"filler{index}")
         filler = filler or FillerParams()
         check_filler(filler, blob.shape, str(self.definition), self.definition.where)
-        blob.data.initial = lambda: fill(filler, blob.shape, stream.at(0))
+        full = blob.shape  # and not the blob: what it holds must not hold it
+        blob.data.initial = lambda: fill(filler, full, stream.at(0))
         view = View(blob, self.backend.representation)
         self.blobs.append(view)
         self.needs_gradient.append(not fixed)

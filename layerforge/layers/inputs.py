@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from layerforge.layers.base import Layer
 from layerforge.layers.fillers import FillerParams, check_filler, fill
 from layerforge.netdef.params import Params, field
@@ -73,7 +75,7 @@ class DummyData(Layer):
             view.reshape(shape)
             check_filler(p, shape, f"{self.definition}: data_filler", self.definition.where)
             if p.type == "constant":
-                view.blob.data.initial = lambda view=view, p=p: fill(p, view.shape, None)
+                view.blob.data.initial = partial(fill, p, (), None)  # one number, for any shape
 
     def _shapes(self, tops):
         p = self.params

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,8 +74,8 @@ class Net:
         ]
         for pairs in self._losses:
             for blob, weight in pairs:
-                blob.diff.initial = _filled(blob, weight)
-        self.memory = Memory(self._steps, self._held(), self._all_shapes, self._packs())
+                blob.diff.initial = partial(np.array, weight)
+        self.memory = Memory(self._steps, self._held(), partial(_shapes, self.blob_list), self._packs())
         self._fits = False  # nobody has seen yet whether memory suffices
         self._loss_counts = {id(blob): blob.count for pairs in self._losses for blob, _ in pairs}
 
@@ -165,9 +166,6 @@ class Net:
         if inside and not step.in_parts:
             step.replay()
         return inside
-
-    def _all_shapes(self) -> tuple[tuple[int, ...], ...]:
-        return tuple([blob.shape for blob in self.blob_list])
 
     def _packs(self) -> bool:
         """Whether the host's memory is wanted packed, and shapes cannot change within every pass."""
@@ -278,5 +276,5 @@ class Net:
             self._loss_counts[id(blob)] = blob.count
 
 
-def _filled(blob: Blob, weight: float) -> Callable[[], np.ndarray]:
-    return lambda: np.full(blob.count, weight, blob.dtype)
+def _shapes(blobs: Sequence[Blob]) -> tuple[tuple[int, ...], ...]:
+    return tuple([blob.shape for blob in blobs])
