@@ -8,6 +8,7 @@ Conversion happens here and nowhere else. Nothing is allocated before the first 
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -88,7 +89,7 @@ class Storage:
     places   memory from a plan, by representation; None: the storage takes its own. A plan gives a value up when its
              last reader has run, and reading it then is an error
     lasting  it outlives the plan, which places only conversions of it
-    resized  called when the number of values of a planned storage changes
+    resized  a weak reference to what is called when the number of values of a planned storage changes
     """
 
     __slots__ = ("count", "dtype", "version", "initial", "home", "cleared", "lent", "places", "lasting", "resized",
@@ -103,7 +104,7 @@ class Storage:
         self.cleared = self.lent = self._gone = False
         self.places: dict[Representation, Array] | None = None
         self.lasting = True
-        self.resized: Callable[[], None] | None = None
+        self.resized: weakref.WeakMethod[Callable[[], None]] | None = None
         self._copies: dict[Representation, tuple[Array, int]] = {}
 
     @property
@@ -121,8 +122,9 @@ class Storage:
         belongs to one shape and is given up."""
         if count == self.count:
             return
-        if self.resized is not None:
-            self.resized()
+        resized = self.resized() if self.resized is not None else None
+        if resized is not None:
+            resized()
         newest = next((r for r, (_, version) in self._copies.items() if version == self.version), HOST)
         if not newest.plain and not self.cleared and not self._gone:
             self.array(HOST)

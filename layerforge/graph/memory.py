@@ -7,6 +7,7 @@ lifetimes do not meet may stand in the same place. A value in a second represent
 from __future__ import annotations
 
 import bisect
+import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -288,7 +289,7 @@ class Memory:
             if value.length:
                 self._enter[value.first].append((value, array))
             self._leave[value.last].append((value, array))
-            value.storage.places, value.storage.resized = {}, self.give_up
+            value.storage.places, value.storage.resized = {}, weakref.WeakMethod(self.give_up)
             value.storage.lasting = value.storage in self.around.homes
             if not value.storage.lasting:
                 value.storage.drop()
