@@ -22,8 +22,11 @@ class Step(Protocol):
 
     layers: tuple[int, ...]
     engine: str
-    parts: Sequence[Step]
     in_parts: bool
+
+    @property
+    def parts(self) -> Sequence[Step]:
+        """The steps of its single layers."""
 
     def reshape(self) -> None:
         """Gives the tops their shapes again, after the bottoms' shapes changed."""
