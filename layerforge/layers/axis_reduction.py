@@ -18,7 +18,11 @@ class AxisReduction(Layer):
 
     bottom[0]  x of any shape
     top[0]     y, the shape without the reduced axes, or 1 in their place with keepdims
+
+    of_nothing  whether no values at all have a result
     """
+
+    of_nothing = True
 
     def reshape(self, bottom, top):
         p, shape = self.params, bottom[0].shape
@@ -27,6 +31,8 @@ class AxisReduction(Layer):
         self.axes = tuple(sorted(reduced))
         self.kept_shape = [1 if i in reduced else n for i, n in enumerate(shape)]
         self.items = math.prod(shape[i] for i in reduced)
+        self.require(self.items or self.of_nothing, f"bottom[0] is {shape}: no values to reduce",
+                     hint="an axis of size 0 is no batch")
         top[0].reshape(self.kept_shape if p.keepdims else [n for i, n in enumerate(shape) if i not in reduced])
         self.work, self.small = self.scratch(shape), self.scratch(self.kept_shape)
 
@@ -90,6 +96,7 @@ class ReduceMax(AxisReduction):
     """y = max x      without gradient"""
 
     type, Params = "ReduceMax", ReduceMaxParams
+    of_nothing = False
 
     def reduce(self, x, y):
         self.xp.amax(x, axis=self.axes, keepdims=True, out=y)
@@ -103,6 +110,7 @@ class ReduceMin(AxisReduction):
     """y = min x      without gradient"""
 
     type, Params = "ReduceMin", ReduceMinParams
+    of_nothing = False
 
     def reduce(self, x, y):
         self.xp.amin(x, axis=self.axes, keepdims=True, out=y)
@@ -129,6 +137,7 @@ class ReduceLogSumExp(AxisReduction):
     """y = log Σ exp x      dx = exp(x - y) dy"""
 
     type, Params = "ReduceLogSumExp", ReduceLogSumExpParams
+    of_nothing = False
 
     def reduce(self, x, y):
         xp, work, most = self.xp, self.work.data, self.small.data

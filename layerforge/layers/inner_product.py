@@ -46,13 +46,13 @@ class InnerProduct(Layer):
         self.m = math.prod(shape[: self.first])
 
     def forward(self, bottom, top):
-        y = top[0].data.reshape(self.m, -1)  # (M, O)
+        y = top[0].data.reshape(self.m, self.params.num_output)  # (M, O)
         self.ops.matmul(bottom[0].data.reshape(self.m, self.k), self.W.data, trans_b=not self.params.transpose, out=y)
         if self.b:
             self.ops.add_bias(y, self.b.data)
 
     def backward(self, top, propagate_down, bottom):
-        dy = top[0].diff.reshape(self.m, -1)  # (M, O)
+        dy = top[0].diff.reshape(self.m, self.params.num_output)  # (M, O)
         if self.needs_gradient[0]:
             x = bottom[0].data.reshape(self.m, self.k)
             first, second = (x, dy) if self.params.transpose else (dy, x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from layerforge.core.window import Window
 from layerforge.layers.base import Layer
 from layerforge.layers.engine import engine_field
@@ -49,7 +51,7 @@ class SPP(Layer):
 
     def parts(self, array):
         """The columns of each level of a flat top."""
-        flat, start = array.reshape(array.shape[0], -1), 0
+        flat, start = array.reshape(array.shape[0], math.prod(array.shape[1:])), 0
         for level in self.levels:
             end = start + level.shape[1] * level.shape[2] * level.shape[3]
             yield flat[:, start:end].reshape(level.shape)

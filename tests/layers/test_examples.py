@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from layerforge.core.errors import LayerForgeError
 from layerforge.core.workspace import Buffer
 from layerforge.layers.examples import example_of, net
 from layerforge.layers.registry import built_in
@@ -32,3 +33,20 @@ def test_no_layer_touches_memory_before_the_first_pass(name: str, phase: Phase) 
 def test_an_example_that_needs_files_has_good_parameters(name: str) -> None:
     definition = parse_net(net(built_in()[name]), "example.prototxt").layers[-1]
     built_in()[name].Params.from_layer(definition.params, str(definition), definition.where)
+
+
+def _emptied(name: str) -> str:
+    """The example's net with no rows in its first input."""
+    rows = example_of(built_in()[name]).bottoms[0][1][0]
+    return net(built_in()[name]).replace(f"input_param {{ shape {{ dim: {rows} ", "input_param { shape { dim: 0 ")
+
+
+@pytest.mark.parametrize("engines", [None, []], ids=["engine", "layers"])
+@pytest.mark.parametrize("name", [name for name in TYPES if example_of(built_in()[name]).bottoms])
+def test_a_batch_of_no_rows_passes_or_is_refused(name: str, engines: list | None) -> None:
+    try:
+        made = build_net(parse_net(f"force_backward: true {_emptied(name)}", "example.prototxt"), engines=engines)
+        made.forward()
+        made.backward()
+    except LayerForgeError as error:
+        assert "example.prototxt" in str(error)

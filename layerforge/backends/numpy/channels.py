@@ -26,7 +26,7 @@ def _in_blocks(sums, *arrays):
     """(N, C, L) arrays → (C,): blocks of a row are summed in the arrays' type, the blocks in float64."""
     n, c, length = arrays[0].shape
     whole = length // BLOCK * BLOCK
-    blocks = [x[:, :, :whole].reshape(n, c, -1, BLOCK) for x in arrays]
+    blocks = [x[:, :, :whole].reshape(n, c, whole // BLOCK, BLOCK) for x in arrays]
     total = np.einsum(sums, *blocks).sum(axis=(0, 2), dtype=np.float64)
     if whole < length:
         rest = [x[:, :, None, whole:] for x in arrays]

@@ -64,7 +64,7 @@ class NumpyPoolingOps(PoolingOps):
 
     def max_pool_gradient(self, dy, index, window, *, out):
         planes, size = out.shape[0] * out.shape[1], out.shape[2] * out.shape[3]
-        dx, dy, index = (a.reshape(planes, -1) for a in (out, dy, index))
+        dx, dy, index = (a.reshape(planes, a.shape[2] * a.shape[3]) for a in (out, dy, index.reshape(dy.shape)))
         for part in blocks(len(dx), 2 * dx[:1].nbytes):
             target, where, value = dx[part], index[part], dy[part]
             target.fill(0)
