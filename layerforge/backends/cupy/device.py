@@ -94,7 +94,8 @@ def describe(cupy: Any, number: int) -> str:
 def versions(cupy: Any) -> str:
     """What the driver knows, and what CuPy is built for."""
     driver, built = driver_version(cupy), int(cupy.cuda.runtime.runtimeGetVersion())
-    return f"driver for CUDA {version_text(driver)}, cupy for CUDA {version_text(built)}"
+    known = f"driver for CUDA {version_text(driver)}" if driver else "no driver"
+    return f"{known}, cupy for CUDA {version_text(built)}"
 
 
 def packages() -> tuple[list[tuple[str, str]], list[str]]:

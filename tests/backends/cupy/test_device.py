@@ -203,6 +203,7 @@ def test_device_is_described():
     cupy.cuda.runtime.getDeviceProperties = lambda number: about
     assert device.describe(cupy, 0) == "NVIDIA H200, 140 GiB, compute capability 9.0, 132 multiprocessors"
     assert device.versions(cupy) == "driver for CUDA 13.2, cupy for CUDA 13.0"
+    assert device.versions(fake_cupy(driver=0, built=13000)) == "no driver, cupy for CUDA 13.0"
 
 
 def test_missing_packages_are_listed(monkeypatch):
