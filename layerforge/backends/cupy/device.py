@@ -114,8 +114,29 @@ def version_text(version: int) -> str:
     return f"{version // 1000}.{version % 1000 // 10}"
 
 
+class Stage:
+    """Page-locked memory on the way to the device: the host goes on, and may change its array, while the copy runs."""
+
+    def __init__(self, cupy: Any, stream: Any) -> None:
+        self._cupy, self._stream = cupy, stream
+        self._room: np.ndarray = np.empty(0, np.uint8)
+        self._sent: Any = None
+
+    def send(self, source: np.ndarray, target: Any) -> None:
+        """Copies in the order of the stream. Waits only for the last copy from here."""
+        if self._sent is not None:
+            self._sent.synchronize()
+        size = source.size * target.dtype.itemsize
+        if self._room.size < size:
+            self._room = np.frombuffer(self._cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
+        staged = self._room[:size].view(target.dtype).reshape(target.shape)
+        np.copyto(staged, source.reshape(target.shape), casting="unsafe")
+        target.set(staged, stream=self._stream)
+        self._sent = self._stream.record()
+
+
 class DeviceMemory:
-    """Plain C order in the memory of one device. Copies wait for the stream, so the host sees finished work."""
+    """Plain C order in the memory of one device. Copies to the host wait for the stream, so it sees finished work."""
 
     plain = True
 
@@ -124,6 +145,7 @@ class DeviceMemory:
         self.plain = True
         self.recording = False  # what the stream is given is recorded: memory and copies are refused
         self._cupy, self._device, self._stream = cupy, device, stream
+        self._stages = [Stage(cupy, stream), Stage(cupy, stream)]  # one is filled while the other travels
 
     def zeros(self, count: int, dtype: np.dtype[Any]) -> Any:
         self._refuse("memory has to be taken")
@@ -138,8 +160,9 @@ class DeviceMemory:
     def from_host(self, source: np.ndarray, target: Any) -> None:
         self._refuse("a value has to be copied from the host")
         with self._cupy.cuda.Device(self._device):
-            target.set(np.ascontiguousarray(source, target.dtype), stream=self._stream)
-            self._stream.synchronize()  # the host may change `source` next
+            staged = self._stages[0]
+            self._stages.reverse()  # the next copy takes the other one
+            staged.send(source, target)
 
     def convert(self, other: Any, source: Any, target: Any) -> bool:
         """From a layout of this device, without the host between."""

@@ -44,6 +44,10 @@ class FakeStream(contextlib.nullcontext):
     def synchronize(self):
         self.log.append("synchronize")
 
+    def record(self):
+        self.log.append("record")
+        return types.SimpleNamespace(synchronize=lambda: self.log.append("wait"))
+
 
 class FakeDevice(contextlib.nullcontext):
     def __init__(self, number):
@@ -78,6 +82,7 @@ def fake_cupy(driver=13000, built=13020, devices=1, memory=1 << 20):
         Device=FakeDevice,
         Stream=FakeStream,
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemory),
+        alloc_pinned_memory=bytearray,
     )
     return types.SimpleNamespace(cuda=cuda, zeros=zeros, __spec__=types.SimpleNamespace())
 
@@ -168,7 +173,28 @@ def test_values_travel_to_the_device_and_back(install):
     on_device += 1
     storage.wrote(backend.representation)
     assert storage.array(HOST).tolist() == [1, 2, 3, 4]
-    assert backend.stream.log == ["use", "set", "synchronize", "get"]
+    assert backend.stream.log == ["use", "set", "record", "get"]
+
+
+def test_copies_wait_for_their_own_page_alone(install):
+    install(fake_cupy())
+    backend = get_backend("cupy")
+    target = backend.representation.zeros(3, np.dtype(np.float32))
+    source = np.arange(3, dtype=np.float32)
+    for _ in range(3):
+        backend.representation.from_host(source, target)
+        source += 1
+    assert target.tolist() == [2, 3, 4]
+    assert backend.stream.log == ["use", "set", "record", "set", "record", "wait", "set", "record"]
+
+
+def test_larger_values_get_larger_pages(install):
+    install(fake_cupy())
+    memory = get_backend("cupy").representation
+    for count in (2, 5, 3):
+        target = memory.zeros(count, np.dtype(np.float64))
+        memory.from_host(np.arange(count), target)
+        assert target.tolist() == list(range(count))
 
 
 def test_memory_that_suffices_is_kept_when_a_value_shrinks(install):
