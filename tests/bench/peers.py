@@ -31,11 +31,10 @@ def layerforge_step(name, train):
     rng = np.random.default_rng(0)
     data = rng.standard_normal(net.blobs["data"].shape).astype(np.float32)
     label = rng.integers(0, 10, batch).astype(np.float32)
-    updater = Updater(
-        net,
-        SolverParams.from_definition(parse_solver('base_lr: 1e-5 lr_policy: "fixed" momentum: 0.9 weight_decay: 5e-4')),
-    )
-    updater.set_early(True)
+    rule = 'base_lr: 1e-5 lr_policy: "fixed" momentum: 0.9 weight_decay: 5e-4'
+    updater = Updater(net, SolverParams.from_definition(parse_solver(rule))) if train else None
+    if updater:
+        updater.set_early(True)
     output = net.blobs[net.outputs[0]]
 
     def step(k):
