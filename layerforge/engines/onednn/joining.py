@@ -63,13 +63,15 @@ def eltwise(context: Context, steps: Sequence[Any]) -> Work:
     return work
 
 
-def _added(context: Context, bottoms: Sequence[Blob], top: Blob, layout: Layout, slope: float | None) -> Primitive:
+def _added(
+    context: Context, bottoms: Sequence[Blob], top: Blob, layout: Layout, slope: float | None, part: str = "data"
+) -> Primitive:
     """y = x_0 + x_1, with the ReLU in the same pass over memory."""
     behind = relu_after(slope) if slope is not None else None
     desc = Descriptor(context, "binary", n.ADD, layout.desc, layout.desc, layout.desc, post_ops=behind).fast()
     first, second = bottoms
-    arguments = [Read(n.SRC, first, "data", layout), Read(n.SRC_1, second, "data", layout)]
-    return Primitive(desc, [*arguments, Write(n.DST, top, "data", layout)])
+    arguments = [Read(n.SRC, first, part, layout), Read(n.SRC_1, second, part, layout)]
+    return Primitive(desc, [*arguments, Write(n.DST, top, part, layout)])
 
 
 def _common(context: Context, blobs: Sequence[Blob]) -> Layout:
@@ -156,5 +158,10 @@ def split(context: Context, steps: Sequence[Any]) -> Work:
     if any(blob.diff is bottom.diff for blob in tops):
         raise Refused("a top has the bottom's gradient")
     work = Work()
-    work.backwards = [total(context, tops, "diff", bottom, context.layout_of(bottom), [1.0] * len(tops))]
+    layout = context.layout_of(bottom)
+    try:
+        work.backwards = [total(context, tops, "diff", bottom, layout, [1.0] * len(tops))]
+    except Refused:  # its kernels want filled blocks
+        work.backwards = [_added(context, tops[:2], bottom, layout, None, "diff")]
+        work.backwards += [_added(context, (bottom, each), bottom, layout, None, "diff") for each in tops[2:]]
     return work

@@ -64,6 +64,18 @@ def test_a_sum_of_three_with_the_input_agrees():
     pair.run()
 
 
+@pytest.mark.parametrize("readers", [2, 3])
+def test_gradients_of_blocks_that_are_not_filled_are_summed(readers):
+    names = [f"r{i}" for i in range(readers)]
+    more = [
+        f"Convolution {name} n > {name} {{ convolution_param {{ num_output: 8 kernel_size: 1 {FILL} }} }}"
+        for name in names
+    ]
+    pair = Pair(net_text(conv("c", 24), "BatchNorm n c > n", *more))
+    assert "ref" not in str(pair.refusals())
+    pair.run()
+
+
 def test_a_residual_block_agrees_in_both_phases():
     block = [
         conv("a", 20),

@@ -1,0 +1,101 @@
+"""What runs on the engine: the zoo's nets, the golden cases; and LeNet trains as without it."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from engines_compare import agree
+from golden_cases import GOLDEN
+from golden_cases import load as load_case
+from threadpoolctl import threadpool_limits
+
+from layerforge.core.errors import DeviceError, LayerForgeError
+from layerforge.core.storage import HOST
+from layerforge.core.threads import limited
+from layerforge.net.build import build_net
+from layerforge.netdef.types import Phase
+from layerforge.schema.read import parse_net, parse_solver, read_net
+from layerforge.solver.loop import Solver
+
+try:
+    from layerforge.engines.onednn.library import load
+
+    load()
+except DeviceError as error:
+    pytest.skip(f"oneDNN is not here: {error}", allow_module_level=True)
+
+ZOO = Path(__file__).parents[3] / "zoo"
+NETS = ["lenet", "cifar10_quick", "alexnet", "googlenet", "vgg16", "resnet50", "mobilenet_v1", "mobilenet_v2"]
+OWN = {"Input", "Data", "DummyData", "SoftmaxWithLoss", "Accuracy", "Dropout", "Silence"}
+"""Types that need no engine: they move little."""
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_no_layer_of_a_zoo_net_falls_back(name):
+    definition = read_net(ZOO / name / "deploy.prototxt")
+    for phase, more in ((Phase.TEST, {}), (Phase.TRAIN, {"force_backward": True})):
+        net = build_net(dataclasses.replace(definition, **more), phase, keep="outputs")
+        back = [
+            (net.layer_names[choice.step.layers[0]], choice.refusals[0].reason)
+            for choice in net.plan.choices
+            if choice.refusals
+            and net.layers[choice.step.layers[0]].type not in OWN
+            and choice.refusals[0].reason != "nothing is summed"
+        ]
+        assert not back
+
+
+CASES_ON_THE_ENGINE = 107
+
+
+def test_golden_cases_run_through_the_engine():
+    count = 0
+    for path in sorted((GOLDEN / "layers").glob("*.npz")):
+        case = load_case(path)
+        try:
+            definition = parse_net(str(case["prototxt"]), path.stem)
+            net = build_net(definition, Phase[str(case["phase"])])
+        except (LayerForgeError, KeyError):
+            continue  # cases that need files
+        count += any(step.engine == "ONEDNN" for step in net.steps)
+        net.close()
+    print(f"{count} golden cases run through the engine")
+    assert count >= CASES_ON_THE_ENGINE
+
+
+LENET = """
+layer { name: "data" type: "DummyData" top: "data" top: "label"
+  dummy_data_param { shape { dim: 2 dim: 1 dim: 28 dim: 28 } shape { dim: 2 }
+                     data_filler { type: "gaussian" } data_filler { type: "uniform" min: 0 max: 9.99 } } }
+layer { name: "floor" type: "Power" bottom: "label" top: "label" power_param { shift: 0 } }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+  convolution_param { num_output: 20 kernel_size: 5 weight_filler { type: "xavier" } } }
+layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "conv2" type: "Convolution" bottom: "pool1" top: "conv2"
+  convolution_param { num_output: 50 kernel_size: 5 weight_filler { type: "xavier" } } }
+layer { name: "pool2" type: "Pooling" bottom: "conv2" top: "pool2" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "ip1" type: "InnerProduct" bottom: "pool2" top: "ip1"
+  inner_product_param { num_output: 500 weight_filler { type: "xavier" } } }
+layer { name: "relu1" type: "ReLU" bottom: "ip1" top: "ip1" }
+layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
+  inner_product_param { num_output: 10 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }
+"""
+
+
+def test_lenet_has_the_same_loss_curve_with_and_without_the_engine():
+    text = (
+        f'base_lr: 0.01 lr_policy: "inv" gamma: 0.0001 power: 0.75 momentum: 0.9 weight_decay: 0.0005 '
+        f"max_iter: 200 random_seed: 3 net_param {{ {LENET} }}"
+    )
+    curves = []
+    for more in ({}, {"engines": ()}):
+        solver = Solver(parse_solver(text), weights=(), **more)
+        losses = []
+        with threadpool_limits(1), limited(1):  # so little work waits longer for threads than it takes
+            for _ in range(200):
+                solver.step(1)
+                losses.append(float(solver.net.blobs["loss"].data.array(HOST)[0]))
+        curves.append(np.array(losses))
+    agree("loss", *curves, rtol=2e-3, atol=1e-3)
