@@ -66,7 +66,7 @@ def test_golden_cases_run_through_the_engine():
 
 LENET = """
 layer { name: "data" type: "DummyData" top: "data" top: "label"
-  dummy_data_param { shape { dim: 2 dim: 1 dim: 28 dim: 28 } shape { dim: 2 }
+  dummy_data_param { shape { dim: 4 dim: 1 dim: 28 dim: 28 } shape { dim: 4 }
                      data_filler { type: "gaussian" } data_filler { type: "uniform" min: 0 max: 9.99 } } }
 layer { name: "floor" type: "Power" bottom: "label" top: "label" power_param { shift: 0 } }
 layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
