@@ -12,6 +12,7 @@ from layerforge.cli.flags import Command, Flag, UsageError
 from layerforge.cli.log import Log
 from layerforge.cli.report import Table, collect_tables, tables
 from layerforge.cli.timing import Timing, measure, measure_sources, measure_training, spread
+from layerforge.cli.trace import Trace
 from layerforge.core.files import replacing
 from layerforge.core.storage import Storage
 from layerforge.graph.explain import explain
@@ -145,6 +146,7 @@ def _passes(net: Net, args: SimpleNamespace, log: Log, history: Sequence[Storage
     for name, subject in (("explain", net if args.explain else None), ("memory", found)):
         if subject is not None:
             print("\n\n".join(map(str, collect_tables(name, subject))), end="\n\n")
+    net.clear_gradients()
     log.line("caffe.cpp:351", "Performing Forward")
     log.line("caffe.cpp:356", f"Initial loss: {net.forward():g}")
     log.line("caffe.cpp:357", "Performing Backward")
@@ -156,7 +158,11 @@ def _passes(net: Net, args: SimpleNamespace, log: Log, history: Sequence[Storage
         return measure(net, args.iterations, lambda i, ms: log.line(
             "caffe.cpp:394", f"Iteration: {i + 1} forward-backward time: {ms:g} ms."))
 
-    timing = measure_sources(net, args.iterations, passes) if args.data else passes()
+    with Trace(net) if args.profile else contextlib.nullcontext() as trace:
+        timing = measure_sources(net, args.iterations, passes) if args.data else passes()
+    if trace is not None:
+        trace.write(args.profile)
+        print(f"trace of {len(trace.events):,} steps: {args.profile} (ui.perfetto.dev opens it)\n")
     timing.memory = dict(found.rows()) if found else {}
     return timing
 
@@ -179,6 +185,7 @@ command = Command(
     "time", "times each layer forward and backward, or whole training iterations", run,
     (*options.CAFFE, options.CPU, options.THREADS, options.LOG,
      Flag("json", str, "", "writes the figures to this file", "FILE"),
+     Flag("profile", str, "", "writes when each step ran, as a trace that Perfetto opens", "FILE"),
      Flag("data", bool, False, "times the data layers alone, and tells whether the net waits for them"),
      Flag("explain", bool, False, "tells which engine runs each layer, and why others do not"),
      Flag("memory", bool, False, "tells how much memory an iteration takes, for what, and what packing saves")),
@@ -186,5 +193,6 @@ command = Command(
               ("layerforge time --solver solver.prototxt --iterations 20", "training iterations with their update"),
               ("layerforge time --data --solver solver.prototxt", "whether reading the data keeps up with the net"),
               ("layerforge time --memory --solver solver.prototxt", "what the memory of an iteration goes to"),
+              ("layerforge time --profile trace.json --model net.prototxt", "every step of the passes on a time line"),
               ("layerforge time --model net.prototxt --phase TEST --json times.json", "figures for another program")),
 )

@@ -167,3 +167,16 @@ def test_memory_prints_what_an_iteration_holds(model, capsys, tmp_path):
     figures = json.loads((tmp_path / "times.json").read_text())["memory_bytes"]
     assert figures["peak"] == sum(size for label, size in figures.items() if label != "peak")
     assert figures["parameters"] >= 8 * 4 and figures["activations"] >= (4 * 3 + 4 * 2 * 2) * 4
+
+
+def test_a_profile_holds_every_step_of_every_pass_in_order(model, capsys):
+    assert main(["time", "--model", model, "--iterations", "2", "--profile", "trace.json"]) == 0
+    with open("trace.json", encoding="utf-8") as file:
+        events = [event for event in json.load(file)["traceEvents"] if event["ph"] == "X"]
+    forward = [event["name"] for event in events if event["cat"] == "forward"]
+    assert forward[: len(forward) // 2] == forward[len(forward) // 2 :]
+    assert {event["cat"] for event in events} == {"forward", "backward"}
+    ends = [event["ts"] + event["dur"] for event in events]
+    assert all(event["dur"] >= 0 for event in events)
+    assert all(later["ts"] >= end for end, later in zip(ends, events[1:]))
+    assert "trace.json" in capsys.readouterr().out
