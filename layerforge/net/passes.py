@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ from layerforge.core.storage import HOST, Storage
 from layerforge.graph.step import Step
 from layerforge.net.net import Net
 from layerforge.net.recorded import Recorded
+
+log = logging.getLogger("layerforge")
 
 HOST_WORK = "works on the host"
 CHANGING = "has shapes that are known only while it runs"
@@ -91,6 +94,8 @@ class Passes:
         if recorder is None:
             refusal = f"the backend {net.backend.name} records nothing"
         name = f" of {net.name!r}" if net.name else ""
+        if recorder is not None and refusal:
+            log.warning("the passes%s are not recorded as CUDA graphs: %s", name, refusal)
         self._forward, self._both = (
             Recorded(recorder, run, self._storages, net.rng, what=f"the {kind} pass{name}", reason=refusal)
             for run, kind in ((self._up, "forward"), (self._up_and_down, "training"))

@@ -156,10 +156,12 @@ def test_test_nets_are_recorded():
     assert [t.outputs for t in tests[0]] == [t.outputs for t in tests[1]]
 
 
-def test_layer_on_the_host_in_the_middle_is_named_as_the_reason(monkeypatch):
+def test_layer_on_the_host_in_the_middle_is_named_as_the_reason(monkeypatch, caplog):
     monkeypatch.setattr(ReLU, "captured", False)
     monkeypatch.setattr(ReLU, "uncaptured_reason", "asks the user", raising=False)
-    solver = make()
+    with caplog.at_level(logging.WARNING, "layerforge"):
+        solver = make()
+    assert "the passes of 'small' are not recorded as CUDA graphs: layer 'relu' (ReLU) asks the user" in caplog.text
     solver.step(4)
     assert solver.passes.reasons == ["layer 'relu' (ReLU) asks the user"]
     assert solver.passes.launches == 0 and solver.updater.moving.launches == 2
