@@ -20,7 +20,7 @@ class Arithmetic(Layer):
     Raises LayerError for shapes that do not match, or when top[0] is a bottom.
     """
 
-    bottoms = 2
+    bottoms, in_place = 2, False
     function = ""
 
     def reshape(self, bottom, top):
@@ -30,8 +30,6 @@ class Arithmetic(Layer):
             fits = all(n in (1, m) for n, m in zip(reversed(view.shape), reversed(together)))
             self.require(fits, f"bottom[0] is {a}, bottom[1] is {b}: they cannot be matched",
                          hint="axes are matched from the last one on; they must be equal, or one of them 1")
-        self.require(all(view.blob is not top[0].blob for view in bottom), "cannot work in place",
-                     hint="give the top another name")
         top[0].reshape(together)
         self.t, self.mask = self.scratch(together), self.scratch(together, bool)
         self.u = [self.scratch(view.shape) for view in bottom]

@@ -18,15 +18,13 @@ class Axpy(Layer):
     """
 
     type = "Axpy"
-    bottoms = 3
+    bottoms, in_place = 3, False
 
     def reshape(self, bottom, top):
         a, x, y = (view.shape for view in bottom)
         self.require(len(x) >= 2 and a[:2] == x[:2] and bottom[0].count() == x[0] * x[1],
                      f"bottom[0] is {a}, it needs one value for each (N, C) of bottom[1], which is {x}")
         self.require(y == x, f"bottom[2] is {y}, bottom[1] is {x}", hint="the two need one shape")
-        self.require(all(view.blob is not top[0].blob for view in bottom), "cannot work in place",
-                     hint="give the top another name")
         top[0].reshape(x)
         self.rows = (1, x[0] * x[1], bottom[1].count(2))
 

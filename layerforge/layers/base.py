@@ -33,6 +33,7 @@ class Layer:
       loss        the first top has loss weight 1 unless the text says otherwise
       no_gradient bottoms (by index) that never get a gradient: labels, indices, flags
       dynamic     reshape runs before every forward, because tops depend on more than the shapes of bottoms
+      in_place    whether a top may be a bottom; tops of other shapes never may
       shares_data the tops are the bottom's own memory (Split, Flatten, Reshape)
       writes_tops False when forward leaves the tops' data as it finds it (Input, and all that share data)
       backward_reads_bottoms, backward_reads_tops   whether backward reads their data: it need not be kept if not
@@ -59,6 +60,7 @@ class Layer:
     loss: ClassVar[bool] = False
     no_gradient: ClassVar[tuple[int, ...]] = ()
     dynamic: ClassVar[bool] = False
+    in_place: ClassVar[bool] = True
     shares_data: ClassVar[bool] = False
     writes_tops: ClassVar[bool] = True
     backward_reads_bottoms: ClassVar[bool] = True
@@ -164,9 +166,18 @@ class Layer:
         return index + ndim + extra if index < 0 else index
 
     def start(self, bottom: Sequence[View], top: Sequence[View]) -> None:
-        """reshape, with the scratch declared afresh. Callers outside the layer use this."""
+        """reshape, with the scratch declared afresh. Callers outside the layer use this.
+
+        Raises LayerError when a top that is a bottom too gets another shape, or the layer needs its bottoms intact.
+        """
         self._scratch_end = 0
+        inside = [(view, view.shape) for view in bottom if any(view.blob is other.blob for other in top)]
+        hint = "give the top another name"
+        self.require(self.in_place or not inside, "cannot work in place", hint=hint)
         self.reshape(bottom, top)
+        for view, shape in inside:
+            self.require(view.shape == shape, f"cannot work in place: the bottom is {shape}, the top {view.shape}",
+                         hint=hint)
 
     def close(self) -> None:
         """Ends what runs beside the net: data workers, open files."""

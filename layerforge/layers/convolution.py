@@ -39,6 +39,7 @@ class Spatial(Layer):
     """
 
     bottoms, tops, paired = (1, None), (1, None), True
+    in_place = False
 
     def setup(self, bottom, top):
         shape = bottom[0].shape

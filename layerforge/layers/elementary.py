@@ -195,9 +195,7 @@ class AbsVal(Pointwise):
     """
 
     type = "AbsVal"
-
-    def setup(self, bottom, top):
-        self.require(top[0].blob is not bottom[0].blob, "cannot work in place", hint="give the top another name")
+    in_place = False
 
     def function(self, x, y):
         self.xp.absolute(x, out=y)

@@ -29,6 +29,7 @@ class InnerProduct(Layer):
     """
 
     type, Params = "InnerProduct", InnerProductParams
+    in_place = False
 
     def setup(self, bottom, top):
         p, shape = self.params, bottom[0].shape

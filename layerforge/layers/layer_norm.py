@@ -78,10 +78,10 @@ class LpNormalization(Layer):
     """
 
     type, Params = "LpNormalization", LpNormalizationParams
+    in_place = False
 
     def setup(self, bottom, top):
         self.require(bool(self.params.axis), "axis is missing", hint="name the axes that are summed over")
-        self.require(top[0].blob is not bottom[0].blob, "cannot work in place", hint="give the top another name")
 
     def reshape(self, bottom, top):
         shape = bottom[0].shape

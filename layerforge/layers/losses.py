@@ -15,6 +15,7 @@ class Loss(Layer):
     bottoms = 2
     auto_tops = True
     loss = True
+    in_place = False
     no_gradient = (1,)
     batched = (1,)  # the bottoms, besides the first, whose first axis is the batch
 

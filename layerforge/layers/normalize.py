@@ -30,11 +30,11 @@ class Normalize(Layer):
     """
 
     type, Params = "Normalize", NormalizeParams
+    in_place = False
 
     def setup(self, bottom, top):
         shape = bottom[0].shape
         self.require(len(shape) >= 2, f"bottom[0] is {shape}, at least two axes are needed")
-        self.require(top[0].blob is not bottom[0].blob, "cannot work in place", hint="give the top another name")
         self.s = self.add_blob(() if self.params.channel_shared else (shape[1],), self.params.scale_filler)
 
     def reshape(self, bottom, top):

@@ -48,7 +48,7 @@ class Pooling(Layer):
     """
 
     type, Params = "Pooling", PoolingParams
-    tops = (1, 2)
+    tops, in_place = (1, 2), False
 
     def setup(self, bottom, top):
         p = self.params

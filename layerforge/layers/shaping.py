@@ -210,15 +210,10 @@ class Split(Layer):
 
     type = "Split"
     tops = (1, None)
-    shares_data, writes_tops = True, False
+    in_place, shares_data, writes_tops = False, True, False
 
     def reshape(self, bottom, top):
         for y in top:
-            self.require(
-                y.blob is not bottom[0].blob,
-                "a top cannot be the bottom itself",
-                hint="give the tops names of their own",
-            )
             y.reshape(bottom[0].shape)
             y.blob.share_data(bottom[0].blob)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from layerforge.core.errors import LayerForgeError
 from layerforge.core.workspace import Buffer
-from layerforge.layers.examples import example_of, net
+from layerforge.layers.examples import example_of, net, prototxt
 from layerforge.layers.registry import built_in
 from layerforge.net.build import build_net
 from layerforge.netdef.types import Phase
@@ -50,3 +52,30 @@ def test_a_batch_of_no_rows_passes_or_is_refused(name: str, engines: list | None
         made.backward()
     except LayerForgeError as error:
         assert "example.prototxt" in str(error)
+
+
+def _in_place(name: str) -> str:
+    """The example's net with the layer's first top named as its first bottom, which a Power makes."""
+    layer = built_in()[name]
+    first = example_of(layer).bottoms[0][0]
+    inputs = net(layer)[: -len(prototxt(layer))]
+    inside = prototxt(layer).replace(f'bottom: "{first}"', 'bottom: "h"', 1)
+    inside = re.sub('top: "[^"]*"', 'top: "h"', inside, count=1)
+    return f'{inputs}\nlayer {{ name: "h" type: "Power" bottom: "{first}" top: "h" }}\n{inside}'
+
+
+@pytest.mark.parametrize("engines", [None, []], ids=["engine", "layers"])
+@pytest.mark.parametrize("name", [name for name in TYPES if example_of(built_in()[name]).bottoms])
+def test_a_layer_works_in_place_or_refuses(name: str, engines: list | None) -> None:
+    try:
+        made = build_net(parse_net(f"force_backward: true {_in_place(name)}", "example.prototxt"), engines=engines)
+        made.forward()
+        made.backward()
+    except LayerForgeError as error:
+        assert "example.prototxt" in str(error) and ("in place" in str(error) or "gradient" in str(error)), error
+
+
+@pytest.mark.parametrize("name", ["Convolution", "Pooling", "InnerProduct", "Flatten", "EuclideanLoss"])
+def test_a_layer_that_changes_shapes_or_needs_its_bottom_refuses_to_work_in_place(name: str) -> None:
+    with pytest.raises(LayerForgeError, match=rf"\({name}\): cannot work in place.*\n  hint: give the top"):
+        build_net(parse_net(_in_place(name), "example.prototxt"))

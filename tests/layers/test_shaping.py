@@ -102,7 +102,7 @@ def test_split_adds_the_gradients_up(tops):
 
 
 def test_split_refuses_its_own_bottom_as_top():
-    with pytest.raises(LayerError, match="cannot be the bottom"):
+    with pytest.raises(LayerError, match="cannot work in place"):
         Rig(Split, {}, [np.zeros(2)], in_place=True)
 
 
