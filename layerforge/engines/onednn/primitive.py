@@ -243,13 +243,17 @@ class Gradient(Argument):
 
 
 class Fixed(Argument):
-    """An array of the step's own: statistics, a workspace."""
+    """An array of the step's own: statistics, a workspace.
 
-    __slots__ = ("array",)
+    nbytes  what it has taken itself; 0 for an array that was given
+    """
+
+    __slots__ = ("array", "nbytes")
 
     def __init__(self, index: int, layout: Layout, array: np.ndarray | None = None) -> None:
         super().__init__(index, None, "", layout)
         self.array = aligned_zeros(layout.nbytes, np.uint8) if array is None else array
+        self.nbytes = layout.nbytes if array is None else 0
 
     def bind(self) -> None:
         if self.held() is not self.array:

@@ -127,8 +127,7 @@ class OneDnnStep:
         shared = {id(each): each.nbytes for each in (self._context.scratch, self._context.spill)}
         runs = (*self.work.forwards, *self.work.backwards)
         arguments = [a for each in runs if hasattr(each, "primitives") for p in each.primitives() for a in p.arguments]
-        arrays = [a.array for a in arguments if type(a) is Fixed]  # others look into memory that is counted elsewhere
-        return shared | {id(array): array.nbytes for array in arrays}
+        return shared | {id(a): a.nbytes for a in arguments if isinstance(a, Fixed)}
 
     @property
     def flops(self) -> int:
