@@ -68,6 +68,18 @@ class Pieces:
         parts[...] = whole.reshape(1, -1, 1, self.block)
 
 
+class Sums:
+    """Two numbers for each piece of every call, in float64: room that all normalisations share."""
+
+    def __init__(self, context: Context, pieces: Pieces) -> None:
+        self.shape, self.room = (2, pieces.calls, pieces.count), context.sums
+        self.nbytes = 16 * pieces.calls * pieces.count
+        self.room.need(self.nbytes)
+
+    def array(self) -> np.ndarray:
+        return self.room.array()[: self.nbytes].view(np.float64).reshape(self.shape)
+
+
 class Moments:
     """Writes the mean and the variance (divided by the number of values) of blob's data into float32 arrays (C,)."""
 
@@ -84,17 +96,17 @@ class Moments:
             Fixed(index, small, aligned_zeros(small.nbytes)) for index in (n.MEAN, n.VARIANCE)
         )
         self._primitive = Primitive(desc, [self._from, Spill(n.DST, view, context), self._means, self._variances])
-        self._all = np.zeros((2, pieces.calls, pieces.count))
+        self._sums = Sums(context, pieces)
         self.exact = np.zeros(pieces.channels)  # the mean in float64
 
     def run(self) -> None:
-        source = self.blob.data.array(self.layout.representation)
+        source, found = self.blob.data.array(self.layout.representation), self._sums.array()
         for call in range(self.pieces.calls):
             self._from.array = self.pieces.part(source, call)
             self._primitive.run()
-            self._all[0, call] = self._means.array[: self.pieces.count]
-            self._all[1, call] = self._variances.array[: self.pieces.count]
-        means, variances = (self.pieces.join(values) for values in self._all)
+            found[0, call] = self._means.array[: self.pieces.count]
+            found[1, call] = self._variances.array[: self.pieces.count]
+        means, variances = (self.pieces.join(values) for values in found)
         self.exact = mean = means.mean(0)
         self.mean[...] = mean
         self.variance[...] = variances.mean(0) + np.square(means - mean).mean(0)
@@ -140,14 +152,14 @@ class GradientSums:
         arguments = [*self._parts, self.mean, self.variance, self.gamma, self._scale, self._shift]
         self._signs = Fixed(n.WORKSPACE, desc.layout(n.WORKSPACE), _EMPTY) if workspace else None
         self._primitive = Primitive(desc, [*arguments, self._signs] if self._signs else arguments)
-        self._all = np.zeros((2, pieces.calls, pieces.count))
+        self._sums = Sums(context, pieces)
         self.scale = self.shift = np.zeros(0)
 
     def run(self) -> None:
         arrays = [blob.diff.array(self.layout.representation) for blob in (self.dy,)]
         arrays = [self.x.data.array(self.layout.representation), *arrays]
         arrays.append(self.dx.diff.claim(self.layout.representation))
-        pieces = self.pieces
+        pieces, found = self.pieces, self._sums.array()
         for call in range(pieces.calls):
             for part, array in zip(self._parts, arrays):
                 part.array = pieces.part(array, call)
@@ -155,9 +167,9 @@ class GradientSums:
                 size = self.workspace.array.size // pieces.calls
                 self._signs.array = self.workspace.array[call * size : (call + 1) * size]
             self._primitive.run()
-            self._all[0, call] = self._scale.array[: pieces.count]
-            self._all[1, call] = self._shift.array[: pieces.count]
-        self.scale, self.shift = (pieces.join(values).sum(0) for values in self._all)
+            found[0, call] = self._scale.array[: pieces.count]
+            found[1, call] = self._shift.array[: pieces.count]
+        self.scale, self.shift = (pieces.join(values).sum(0) for values in found)
 
     def primitives(self) -> list[Primitive]:
         return [self._primitive]

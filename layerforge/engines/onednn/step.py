@@ -15,7 +15,7 @@ from layerforge.engines.lowering import Kernel
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
 from layerforge.engines.onednn.library import OneDnnError
-from layerforge.engines.onednn.primitive import Context, Fixed, Read, Refused, Write
+from layerforge.engines.onednn.primitive import Context, Fixed, Read, Refused, Scratch, Write
 
 
 class Runs(Protocol):
@@ -124,7 +124,7 @@ class OneDnnStep:
 
     def buffers(self) -> dict[int, int]:
         """Scratch of all steps, and arrays of this one."""
-        shared = {id(each): each.nbytes for each in (self._context.scratch, self._context.spill)}
+        shared = {id(each): each.nbytes for each in vars(self._context).values() if isinstance(each, Scratch)}
         runs = (*self.work.forwards, *self.work.backwards)
         arguments = [a for each in runs if hasattr(each, "primitives") for p in each.primitives() for a in p.arguments]
         return shared | {id(a): a.nbytes for a in arguments if isinstance(a, Fixed)}
