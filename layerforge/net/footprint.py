@@ -56,8 +56,8 @@ def footprint(net: Net, history: Iterable[Storage] = ()) -> Footprint:
     """What the net takes, with the solver's history if there is one."""
     plan = net.memory.plan if net.memory.packs else None
     parameters = {view.blob.data for layer in net.layers for view in layer.blobs}
-    learned = {view.blob.diff for layer in net.layers for view, wanted in zip(layer.blobs, layer.needs_gradient)
-               if wanted}
+    learned = {view.blob.diff for layer, runs in zip(net.layers, net.gradients.layers) if runs
+               for view, wanted in zip(layer.blobs, layer.needs_gradient) if wanted}
     diffs = {blob.diff for blob in net.blob_list}
     sizes = {storage: storage.nbytes for storage in (*parameters, *learned)}
     for (storage, _), size in _sizes(net, plan).items():

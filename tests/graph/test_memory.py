@@ -249,3 +249,17 @@ def test_an_array_of_a_packed_blob_is_refused():
     built.forward()
     with pytest.raises(NetError, match="not kept"):
         built.blobs["a"].data.lend()
+
+
+@ENGINES
+def test_shapes_that_change_while_a_pass_runs_give_the_arena_up_until_the_next(engines):
+    built, plain = net("outputs", engines), net("outputs", engines)
+    plain.memory.packs = False
+    for shape in ((2, 6, 9, 8), (4, 6, 9, 8), (1, 6, 9, 8)):
+        for one in (built, plain):
+            one.blobs["data"].reshape(shape)
+            feed(one)
+        for _ in range(2):
+            same(gradients(built), gradients(plain))
+    with pytest.raises(NetError, match="not kept"):
+        built.blobs["pool"].data.array(HOST)

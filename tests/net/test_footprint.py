@@ -75,4 +75,5 @@ def test_training_is_refused_when_the_solver_is_made(monkeypatch):
 
 
 def test_a_net_for_forward_only_takes_less():
+    assert footprint(net("outputs", backward=False)).parameter_gradients == 0
     assert footprint(net("outputs", backward=False)).peak < footprint(net("outputs")).peak
