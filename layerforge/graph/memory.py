@@ -248,6 +248,11 @@ class Memory:
         """Before a backward pass that runs all steps, or not."""
         if not whole or self._plan is None or self._next != self._plan.steps:
             self.give_up()
+            return
+        for uses in self.around.finishing.values():  # what updates have consumed begins at zero
+            for use in uses:
+                if not use.storage.cleared:
+                    use.storage.clear()
 
     def enter(self) -> None:
         """Before the next step."""

@@ -102,6 +102,15 @@ def test_a_gradient_whose_parameter_moved_early_is_not_kept():
     solver.close()
 
 
+def test_passes_without_an_update_or_a_clear_run_when_parameters_would_move_early():
+    solver = solver_of("SGD__momentum")
+    for _ in range(3):
+        solver.net.forward()
+        solver.net.backward()
+    solver.step(1)
+    solver.close()
+
+
 def test_a_test_net_takes_the_parameters_of_every_update():
     case = dict(load(GOLDEN / "solvers" / "SGD__test_net.npz"))
     solver, seen = make(case), []
