@@ -20,7 +20,7 @@ from layerforge.engines.onednn.pointwise import FUNCTIONS, pointwise
 from layerforge.engines.onednn.pooling import pooling
 from layerforge.engines.onednn.primitive import Context, Refused
 from layerforge.engines.onednn.step import OneDnnStep, Rule
-from layerforge.engines.onednn.weighted import follows, fusable_relu, norm_length, sum_length
+from layerforge.engines.onednn.weighted import follows, fusable_relu, norm_length, overwritten, sum_length
 
 Steps = Sequence[Any]
 Chooser = Callable[[Steps, int, str], tuple[Rule, int]]
@@ -52,6 +52,13 @@ def _norm(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
     return batch_norm, length
 
 
+def _pointwise(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
+    reads_output = steps[index].layer.type in ("ELU", "Swish")
+    if reads_output and steps[index].needed and overwritten(steps, index):
+        raise Refused("a layer behind overwrites its output, which the gradient reads")
+    return pointwise, 1
+
+
 RULES: dict[str, Chooser] = {
     "Convolution": _convolution,
     "DepthwiseConvolution": _convolution,
@@ -65,7 +72,7 @@ RULES: dict[str, Chooser] = {
     "Softmax": _alone(softmax),
     "Concat": _alone(concat),
     "Split": _alone(split),
-    **dict.fromkeys(FUNCTIONS, _alone(pointwise)),
+    **dict.fromkeys(FUNCTIONS, _pointwise),
 }
 """Layer type → which rule takes it, and how many layers from it on run as one."""
 

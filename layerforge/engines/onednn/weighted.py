@@ -11,6 +11,8 @@ from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
 from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Primitive, Read, Refused, Write
 
+KEEP_SIGNS = ("Dropout", "ReLU")  # behind a ReLU they leave its gradient what it is
+
 
 def follows(steps: Sequence[Any], index: int, keep: str = "all") -> bool:
     """Whether the layer works on the only top of the one before, in place if blobs are to be kept, and runs backward if
@@ -63,7 +65,7 @@ def norm_length(steps: Sequence[Any], index: int, keep: str) -> int:
     if first and first.needed and keep == "all" and first.bottoms[0].blob.data is not first.tops[0].blob.data:
         return min(at - index, 1)
     plain_relu = at > index and next_is("ReLU") and steps[at].layer.slope == 0 and not steps[at].layer.limits
-    if plain_relu and not (steps[at].needed and _overwritten(steps, at)):
+    if plain_relu and not (steps[at].needed and overwritten(steps, at, KEEP_SIGNS)):
         at += 1
     return at - index
 
@@ -88,14 +90,15 @@ def sum_length(steps: Sequence[Any], index: int, keep: str) -> int:
     return at + 1 + fusable_relu(steps, at + 1) - index
 
 
-def _overwritten(steps: Sequence[Any], index: int) -> bool:
-    """Whether a layer behind changes the output's signs in place: the gradient then follows those, as in Caffe."""
+def overwritten(steps: Sequence[Any], index: int, harmless: Sequence[str] = ()) -> bool:
+    """Whether a layer behind, of another type than these, changes the output in place: the gradient then follows what it
+    left, as in Caffe."""
     blob = steps[index].tops[0].blob
     behind = steps[index + 1 :]
     reader = next((step for step in behind if any(view.blob is blob for view in step.bottoms)), None)
     if reader is None or all(view.blob is not blob for view in reader.tops):
         return False
-    return reader.layer.type not in ("Dropout", "ReLU")
+    return reader.layer.type not in harmless
 
 
 def scale_of_channels(layer: Any, shape: Sequence[int]) -> bool:
