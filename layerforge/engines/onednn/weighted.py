@@ -91,8 +91,8 @@ def sum_length(steps: Sequence[Any], index: int, keep: str) -> int:
 
 
 def overwritten(steps: Sequence[Any], index: int, harmless: Sequence[str] = ()) -> bool:
-    """Whether a layer behind, of another type than these, changes the output in place: the gradient then follows what it
-    left, as in Caffe."""
+    """Whether a layer behind, of another type than these, changes the output in place: the gradient then follows what
+    it left, as in Caffe."""
     blob = steps[index].tops[0].blob
     behind = steps[index + 1 :]
     reader = next((step for step in behind if any(view.blob is blob for view in step.bottoms)), None)

@@ -195,7 +195,7 @@ def test_values_written_in_the_middle_count():
 @pytest.mark.parametrize("kind", ["ELU", "Swish"])
 def test_an_activation_whose_output_is_overwritten_has_the_layers_own_gradient(kind):
     tail = f'layer {{ name: "e" type: "{kind}" bottom: "d" top: "e" }}'
-    tail += ' layer { name: "o" type: "AbsVal" bottom: "e" top: "e" }'
+    tail += ' layer { name: "o" type: "Sigmoid" bottom: "e" top: "e" }'
     net = NET.replace('layer { name: "ip"', tail + ' layer { name: "ip"')
     net = net.replace('bottom: "d" top: "ip"', 'bottom: "e" top: "ip"')
     pair = solvers("momentum: 0.9", net)
