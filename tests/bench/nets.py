@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 FILL = 'weight_filler { type: "msra" }'
 
 
@@ -221,5 +223,7 @@ NETS = {
     "vgg16": (vgg16, 8),
     "resnet50": (resnet50, 8),
     "mobilenet": (mobilenet, 16),
+    "fcn_r": (partial(mlp, "fcn_r", (784, 2048, 4096, 4096, 1024, 10)), 1024),
+    "fcn_s": (partial(mlp, "fcn_s", (26752, 1000, 1000, 1000, 26752)), 64),
 }
 """Name → (maker, batch size)."""
