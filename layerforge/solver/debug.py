@@ -81,6 +81,19 @@ def not_finite(net: Net, iteration: int, loss: float) -> NetError:
                     hint="lower base_lr, set clip_gradients, or look at this layer's data; --allow-nan goes on anyway")
 
 
+def spoilt_parameter(net: Net, iteration: int) -> NetError | None:
+    """The error for a parameter that is NaN or infinite. A ReLU may hide it from the loss: oneDNN's makes NaN zero."""
+    for each in net.learnable:
+        values = each.blob.data.array(each.blob.data.home)
+        if math.isfinite(float(values.sum())) or _finite(each.blob.data):
+            continue
+        definition = net.layers[each.layer].definition
+        what = f"{definition}: parameter {each.name.rpartition('.')[2]}"
+        return NetError(f"iteration {iteration}: there are numbers that are not finite in {what}", where=definition.where,
+                        hint="lower base_lr, or set clip_gradients; --allow-nan goes on anyway")
+    return None
+
+
 def _culprits(net: Net) -> Iterator[tuple[int, str]]:
     """(layer number, parameter or blob) in the order the layers ran."""
     for i, layer in enumerate(net.layers):

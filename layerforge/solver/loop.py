@@ -22,7 +22,7 @@ from layerforge.net.passes import Passes
 from layerforge.netdef.types import SolverDef
 from layerforge.schema.write import solver_text
 from layerforge.solver import snapshot as snapshots
-from layerforge.solver.debug import backward_with_info, forward_with_info, not_finite
+from layerforge.solver.debug import backward_with_info, forward_with_info, not_finite, spoilt_parameter
 from layerforge.solver.fine_tuning import take_weights
 from layerforge.solver.interrupt import Request
 from layerforge.solver.nets import build_test_net, build_train_net, test_sources, train_source, weights_files
@@ -184,7 +184,11 @@ class Solver:
         return report
 
     def snapshot(self) -> str:
-        """Saves weights, then the state, which is the commit; returns the state's path."""
+        """Saves weights, then the state, which is the commit; returns the state's path.
+
+        Raises NetError for parameters that are not finite, unless that is allowed: older files stay the last word.
+        """
+        self._check_parameters()
         self._saved = self.iter, snapshots.save(self, self._test_start or run_state(self))
         return self._saved[1]
 
@@ -222,6 +226,8 @@ class Solver:
         for on_start, _ in self.callbacks:
             on_start()
         display = bool(params.display) and self.iter % params.display == 0
+        if display:
+            self._check_parameters()
         if self.updater.early:
             self._take_loss(self.passes.forward(), display)
             self.backward_and_update()
@@ -239,6 +245,11 @@ class Solver:
             raise not_finite(self.net, self.iter, loss)
         self.losses.append(loss)
         self._report(loss, display)
+
+    def _check_parameters(self) -> None:
+        spoilt = None if self.allow_nan else spoilt_parameter(self.net, self.iter)
+        if spoilt is not None:
+            raise spoilt
 
     def _accumulate(self, debug: bool) -> float:
         """Gradients of iter_size batches, added up; the mean loss."""

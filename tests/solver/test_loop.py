@@ -1,5 +1,6 @@
 """The loop: what runs when, and what is reported."""
 
+import glob
 import math
 
 import numpy as np
@@ -205,6 +206,14 @@ def test_a_parameter_that_is_not_finite_is_named(make_solver):
     solver.net.params["ip"][1].data.set(np.array([0, np.inf, 0], np.float32))
     with pytest.raises(NetError, match=r"layer 'ip' \(InnerProduct\): parameter 1"):
         solver.step(1)
+
+
+def test_parameters_that_are_not_finite_are_not_saved_over_older_ones(make_solver):
+    solver = make_solver()
+    solver.net.params["ip"][1].data.set(np.array([0, np.nan, 0], np.float32))
+    with pytest.raises(NetError, match=r"not finite in layer 'ip' \(InnerProduct\): parameter 1"):
+        solver.snapshot()
+    assert not glob.glob("*.solverstate") and not glob.glob("*.caffemodel")
 
 
 def test_allow_nan_goes_on(make_solver):
