@@ -89,8 +89,8 @@ def spoilt_parameter(net: Net, iteration: int) -> NetError | None:
             continue
         definition = net.layers[each.layer].definition
         what = f"{definition}: parameter {each.name.rpartition('.')[2]}"
-        return NetError(f"iteration {iteration}: there are numbers that are not finite in {what}", where=definition.where,
-                        hint="lower base_lr, or set clip_gradients; --allow-nan goes on anyway")
+        return NetError(f"iteration {iteration}: there are numbers that are not finite in {what}",
+                        where=definition.where, hint="lower base_lr, or set clip_gradients; --allow-nan goes on anyway")
     return None
 
 
