@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from layerforge.core.storage import Traffic
 from layerforge.layers.sources import SourceLayer
@@ -104,18 +104,17 @@ def spread(values: Sequence[float]) -> dict[str, float]:
             "min": min(values), "max": max(values)}
 
 
-class LayerClock:
-    """Adds up the time of each layer through the net's hooks. Use it as a context.
+Watch = TypeVar("Watch", bound="StepWatch")
 
-    forward, backward   seconds, in the order of the layers
-    """
+
+class StepWatch:
+    """Sees each step of a net begin and end, fused as it runs. Use it as a context; a subclass says what it keeps."""
 
     def __init__(self, net: Net) -> None:
         self.net = net
-        self.forward, self.backward = [0.0] * len(net.layers), [0.0] * len(net.layers)
-        self._since = 0.0
+        self.since = 0.0  # when the present step began, by time.perf_counter
 
-    def __enter__(self) -> LayerClock:
+    def __enter__(self: Watch) -> Watch:
         for name, hook in self._hooks().items():
             self.net.step_hooks[name].append(hook)
         return self
@@ -124,25 +123,42 @@ class LayerClock:
         for name, hook in self._hooks().items():
             self.net.step_hooks[name].remove(hook)
 
-    def _hooks(self) -> dict[str, Callable[[int], None]]:
-        return {"before_forward": self._start, "after_forward": self._forward_done,
-                "before_backward": self._start, "after_backward": self._backward_done}
+    def ended(self, index: int, backward: bool, now: float) -> None:
+        """A layer's step has ended; of layers that run as one step, the first comes first."""
+        raise NotImplementedError
 
-    def _start(self, index: int) -> None:
-        self._since = time.perf_counter()
+    def _hooks(self) -> dict[str, Callable[[int], None]]:
+        return {"before_forward": self._begin, "after_forward": self._forward_done,
+                "before_backward": self._begin, "after_backward": self._backward_done}
+
+    def _begin(self, index: int) -> None:
+        self.since = time.perf_counter()
 
     def _forward_done(self, index: int) -> None:
-        self.forward[index] += self._lap()
+        self._end(index, False)
 
     def _backward_done(self, index: int) -> None:
-        self.backward[index] += self._lap()
+        self._end(index, True)
 
-    def _lap(self) -> float:
-        """Seconds since the last reading: of layers that run as one step the first takes it all."""
+    def _end(self, index: int, backward: bool) -> None:
         self.net.backend.synchronize()
-        now = time.perf_counter()
-        elapsed, self._since = now - self._since, now
-        return elapsed
+        self.ended(index, backward, time.perf_counter())
+
+
+class LayerClock(StepWatch):
+    """Adds up the time of each layer.
+
+    forward, backward   seconds, in the order of the layers
+    """
+
+    def __init__(self, net: Net) -> None:
+        super().__init__(net)
+        self.forward, self.backward = [0.0] * len(net.layers), [0.0] * len(net.layers)
+
+    def ended(self, index: int, backward: bool, now: float) -> None:
+        """Of layers that run as one step the first takes it all."""
+        (self.backward if backward else self.forward)[index] += now - self.since
+        self.since = now
 
 
 def measure(net: Net, iterations: int, done: Callable[[int, float], None] = lambda iteration, ms: None) -> Timing:
