@@ -14,7 +14,7 @@ from layerforge.net.net import Net
 MOST_EVENTS = 200_000  # about 40 MB of text; later passes are left out
 
 
-class Trace(StepWatch):
+class Trace(StepWatch):  # type: ignore[misc]  # mypy knows layerforge.cli as the folder cli
     """Records when each step of a net runs. Use it as a context around the passes.
 
     events  complete events ("ph": "X"): name, cat (forward or backward), ts and dur in microseconds, args with types
