@@ -7,14 +7,14 @@ Read:     that, and the names other programs give: "<layer>.weight" is blob 0, "
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from layerforge.core.errors import DataError, DeviceError
+from layerforge.core.errors import DataError
+from layerforge.core.extras import extra
 from layerforge.core.files import replacing
 from layerforge.schema.weights import LayerWeights, read_bytes
 
@@ -90,11 +90,7 @@ def write_safetensors(path: str | os.PathLike[str], layers: Sequence[LayerWeight
 
 
 def _package(name: str = "safetensors") -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise DeviceError(f"safetensors need the package of that name: {error}",
-                          hint="pip install 'layerforge[safetensors]'") from None
+    return extra(name, "safetensors need the package of that name", "pip install 'layerforge[safetensors]'")
 
 
 def _array(found: Mapping[str, Any], owner: str) -> np.ndarray:

@@ -7,7 +7,6 @@ does.) It is an extra: `pip install 'layerforge[autodiff]'`.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, ClassVar
@@ -15,7 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from layerforge.core.blob import Blob, View
-from layerforge.core.errors import DeviceError, LayerError
+from layerforge.core.errors import LayerError
+from layerforge.core.extras import extra
 from layerforge.core.storage import HOST, Representation
 from layerforge.layers.base import Layer
 from layerforge.layers.fillers import FillerParams
@@ -26,11 +26,8 @@ def library(name: str) -> ModuleType:
 
     Raises DeviceError when it is not installed.
     """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise DeviceError(f"differentiate = True needs the package autograd: {error}",
-                          hint="pip install 'layerforge[autodiff]', or write the layer's backward") from None
+    return extra(name, "differentiate = True needs the package autograd",
+                 "pip install 'layerforge[autodiff]', or write the layer's backward")
 
 
 class Parameter(View):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from types import ModuleType
 
-from layerforge.core.errors import DeviceError
+from layerforge.core.extras import extra
 
 
 def package(name: str) -> ModuleType:
@@ -13,8 +12,4 @@ def package(name: str) -> ModuleType:
 
     Raises DeviceError when it is not installed.
     """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise DeviceError(f"pictures need the package {name.partition('.')[0]}: {error}",
-                          hint="pip install 'layerforge[pictures]'") from None
+    return extra(name, f"pictures need the package {name.partition('.')[0]}", "pip install 'layerforge[pictures]'")

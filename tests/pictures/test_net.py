@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from layerforge.core import extras
 from layerforge.core.errors import DataError, DeviceError
-from layerforge.pictures import packages
 from layerforge.pictures.diagram import Box, Part, diagram_of
 from layerforge.pictures.layout import lay_out
 from layerforge.pictures.net import draw_net, net_picture
@@ -85,7 +85,7 @@ def test_a_net_without_layers_is_a_title():
 
 
 def test_graphviz_text_needs_no_package(monkeypatch):
-    monkeypatch.setattr(packages.importlib, "import_module", lambda name: pytest.fail(f"imports {name}"))
+    monkeypatch.setattr(extras.importlib, "import_module", lambda name: pytest.fail(f"imports {name}"))
     text = net_picture(parse_net(TWO % 'a\\"b'), "dot", direction="LR").decode()
     assert 'n0 -> n1' in text
     assert 'a\\"b' in text
@@ -99,7 +99,7 @@ def test_an_unknown_ending_names_the_known_ones(tmp_path):
 def test_a_missing_package_says_how_to_get_it(monkeypatch, tmp_path):
     def missing(name):
         raise ImportError(f"No module named {name!r}")
-    monkeypatch.setattr(packages.importlib, "import_module", missing)
+    monkeypatch.setattr(extras.importlib, "import_module", missing)
     with pytest.raises(DeviceError, match=r"layerforge\[pictures\]"):
         draw_net(parse_net(TWO % "c"), str(tmp_path / "net.png"))
     assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from layerforge.core.blob import Blob
-from layerforge.core.errors import DeviceError
+from layerforge.core.extras import extra
 
 Shape = tuple[int, ...]
 
@@ -186,7 +185,4 @@ def package(name: str = "onnx") -> ModuleType:
 
     Raises DeviceError when it is not installed.
     """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise DeviceError(f"ONNX needs the package onnx: {error}", hint="pip install 'layerforge[onnx]'") from None
+    return extra(name, "ONNX needs the package onnx", "pip install 'layerforge[onnx]'")
