@@ -20,7 +20,7 @@ import numpy as np
 from layerforge.core.errors import DataError
 from layerforge.core.files import new_folder
 from layerforge.data.leveldb import LOG_BLOCK
-from layerforge.data.portions import Put, Record, portions
+from layerforge.data.portions import Put, Record, put_all
 from layerforge.schema.wire import put_varint
 
 HEAD = struct.Struct("<IHB")
@@ -33,12 +33,8 @@ def write_leveldb(path: str, records: Iterable[Record]) -> int:
 
     Raises DataError when the folder exists or cannot be written; nothing is left then.
     """
-    count = 0
     with leveldb_writer(path) as put:
-        for portion in portions(records):
-            put(portion)
-            count += len(portion)
-    return count
+        return put_all(put, records)
 
 
 @contextlib.contextmanager

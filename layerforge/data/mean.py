@@ -9,10 +9,10 @@ import numpy as np
 from layerforge.core.errors import DataError
 from layerforge.data.datum import parse_datum, stack_raw
 from layerforge.data.images import decode
+from layerforge.data.portions import portions
 from layerforge.data.reader import Reader, Record
 
 ROWS = 256  # records added at once
-MAX_BYTES = 1 << 26
 
 
 def mean_picture(reader: Reader, records: Iterable[Record]) -> tuple[np.ndarray, int]:
@@ -24,7 +24,7 @@ def mean_picture(reader: Reader, records: Iterable[Record]) -> tuple[np.ndarray,
     """
     total = np.zeros(0)
     count = 0
-    for some in _chunks(records):
+    for some in portions(records, ROWS):
         for x, name in _pixels(reader, some):
             if not count:
                 total = np.zeros(x.shape[1:])
@@ -36,19 +36,6 @@ def mean_picture(reader: Reader, records: Iterable[Record]) -> tuple[np.ndarray,
     if not count:
         raise DataError(f"{reader.path}: the database is empty", hint="build the database again")
     return total.astype(np.float32) / np.float32(count), count
-
-
-def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
-    waiting: list[Record] = []
-    held = 0
-    for record in records:
-        waiting.append(record)
-        held += len(record[1])
-        if len(waiting) == ROWS or held > MAX_BYTES:
-            yield waiting
-            waiting, held = [], 0
-    if waiting:
-        yield waiting
 
 
 def _pixels(reader: Reader, records: list[Record]) -> Iterator[tuple[np.ndarray, str]]:

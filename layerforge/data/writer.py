@@ -11,7 +11,7 @@ from typing import Any
 from layerforge.core.errors import DataError
 from layerforge.core.files import new_folder
 from layerforge.data.leveldb_writer import leveldb_writer, write_leveldb
-from layerforge.data.portions import Put, Record, portions
+from layerforge.data.portions import Put, Record, put_all
 
 FIRST_MAP_BYTES = 1 << 26
 
@@ -21,12 +21,8 @@ def write_lmdb(path: str, records: Iterable[Record]) -> int:
 
     Raises DataError when the folder exists, cannot be written or the disk is full; nothing is left then.
     """
-    count = 0
     with lmdb_writer(path) as put:
-        for portion in portions(records):
-            put(portion)
-            count += len(portion)
-    return count
+        return put_all(put, records)
 
 
 @contextlib.contextmanager
