@@ -113,7 +113,7 @@ class Sigmoid(Pointwise):
 
 
 def sigmoid(xp, x, out):
-    """out = 1 / (1 + e^-x); out may be x."""
+    """out = 1 / (1 + e^-x), computed as (1 + tanh(x/2)) / 2, which cannot overflow; out may be x."""
     xp.multiply(x, 0.5, out=out)
     xp.tanh(out, out=out)
     xp.multiply(out, 0.5, out=out)
@@ -167,14 +167,9 @@ class ELU(Pointwise):
         self.keeps_input = p.alpha < 0 or p.lambda_ <= 0  # else y has the sign of x
 
     def function(self, x, y):
-        xp, t = self.xp, self.t[0].data
-        xp.minimum(x, 0, out=t)
-        xp.expm1(t, out=t)
-        xp.multiply(t, self.params.alpha, out=t)
-        xp.maximum(x, 0, out=y)
-        xp.add(y, t, out=y)
+        elu(self.xp, x, self.params.alpha, self.t[0].data, y)
         if self.params.lambda_ != 1:
-            xp.multiply(y, self.params.lambda_, out=y)
+            self.xp.multiply(y, self.params.lambda_, out=y)
 
     def derivative(self, x, y, dy, dx):
         xp, p, t = self.xp, self.params, self.t[0].data
@@ -183,6 +178,15 @@ class ELU(Pointwise):
         if p.lambda_ != 1:
             dy = xp.multiply(dy, p.lambda_, out=dx)
         choose(xp, xp.greater(x, 0, out=self.m[0].data), dy, t, dx)
+
+
+def elu(xp, x, alpha, t, out):
+    """out = x for x > 0, else alpha · (e^x - 1); t is lost."""
+    xp.minimum(x, 0, out=t)
+    xp.expm1(t, out=t)
+    xp.multiply(t, alpha, out=t)
+    xp.maximum(x, 0, out=out)
+    xp.add(out, t, out=out)
 
 
 class SwishParams(Params, message="swish_param"):

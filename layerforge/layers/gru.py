@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from layerforge.layers.recurrent import Recurrent, RecurrentParams, sigmoid
+from layerforge.layers.activation import sigmoid
+from layerforge.layers.recurrent import Recurrent, RecurrentParams
 from layerforge.netdef.params import field
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from layerforge.layers.activation import sigmoid
 from layerforge.layers.base import Layer
 from layerforge.layers.labels import Divisor, LossParams
 from layerforge.netdef.params import Params, field
@@ -134,10 +135,7 @@ class SigmoidCrossEntropyLoss(Loss):
         if not propagate_down[0]:
             return
         xp, x, t, dx = self.xp, bottom[0].data.reshape(-1), bottom[1].data.reshape(-1), bottom[0].diff.reshape(-1)
-        xp.multiply(x, 0.5, out=dx)
-        xp.tanh(dx, out=dx)  # σ(x) = (1 + tanh(x/2)) / 2 never overflows
-        xp.multiply(dx, 0.5, out=dx)
-        xp.add(dx, 0.5, out=dx)
+        sigmoid(xp, x, dx)
         xp.subtract(dx, t, out=dx)
         valid = self.valid(t, self.second.data)
         if valid is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from layerforge.layers.activation import sigmoid
 from layerforge.layers.base import Layer
-from layerforge.layers.recurrent import Recurrent, sigmoid
+from layerforge.layers.recurrent import Recurrent
 
 
 def cell_forward(xp: Any, gates: Any, cont: Any, before: Any, cell: Any, squashed: Any, h: Any) -> None:

@@ -20,14 +20,6 @@ class RecurrentParams(Params, message="recurrent_param"):
     expose_hidden: bool = field(bool, False, doc="takes first states as bottoms and gives the last ones as tops")
 
 
-def sigmoid(xp: Any, x: Any, out: Any) -> None:
-    """out = 1 / (1 + e^-x), by tanh, which cannot overflow; out may be x"""
-    xp.multiply(x, 0.5, out=out)
-    xp.tanh(out, out=out)
-    xp.multiply(out, 0.5, out=out)
-    xp.add(out, 0.5, out=out)
-
-
 class Recurrent(Layer):
     """Layers that go through T time steps of N streams.
 

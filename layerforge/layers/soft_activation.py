@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerforge.layers.activation import BNLL, sigmoid
+from layerforge.layers.activation import BNLL, elu, sigmoid
 from layerforge.layers.pointwise import Pointwise, choose
 from layerforge.netdef.params import Params, field
 
@@ -100,13 +100,8 @@ class SeLU(Pointwise):
     work, masks, keeps_input = 1, 1, True
 
     def function(self, x, y):
-        xp, t = self.xp, self.t[0].data
-        xp.minimum(x, 0, out=t)
-        xp.expm1(t, out=t)
-        xp.multiply(t, self.params.alpha, out=t)
-        xp.maximum(x, 0, out=y)
-        xp.add(y, t, out=y)
-        xp.multiply(y, self.params.lambda_, out=y)
+        elu(self.xp, x, self.params.alpha, self.t[0].data, y)
+        self.xp.multiply(y, self.params.lambda_, out=y)
 
     def derivative(self, x, y, dy, dx):
         xp, p, t = self.xp, self.params, self.t[0].data
