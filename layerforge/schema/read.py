@@ -71,11 +71,6 @@ def net_from_message(message: Any, file: str = "") -> NetDef:
     return net_def(upgrade_net(fields_of(message), file), file)
 
 
-def solver_from_message(message: Any, file: str = "") -> SolverDef:
-    """The solver of a protobuf SolverParameter, of this schema's class or of another program's."""
-    return solver_def(upgrade_solver(fields_of(message), file), file)
-
-
 def read_tree(path: str | os.PathLike[str], message: str = "NetParameter", extra: Extra | None = None) -> Fields:
     """The tree of a prototxt as it stands: not upgraded, not converted."""
     path = os.fspath(path)
