@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from layerforge.engines.fusion import follows, fusable_relu, norm_length, overwritten, sum_length
 from layerforge.engines.lowering import Refusal
 from layerforge.engines.onednn.batch_norm import batch_norm
 from layerforge.engines.onednn.convolution import convolution
@@ -20,7 +21,6 @@ from layerforge.engines.onednn.pointwise import FUNCTIONS, pointwise
 from layerforge.engines.onednn.pooling import pooling
 from layerforge.engines.onednn.primitive import Context, Refused
 from layerforge.engines.onednn.step import OneDnnStep, Rule
-from layerforge.engines.onednn.weighted import follows, fusable_relu, norm_length, overwritten, sum_length
 
 Steps = Sequence[Any]
 Chooser = Callable[[Steps, int, str], tuple[Rule, int]]

@@ -1,0 +1,105 @@
+"""Which layers of a net may run as one, whatever engine runs them. Rules of the graph alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+KEEP_SIGNS = ("Dropout", "ReLU")  # behind a ReLU they leave its gradient what it is
+
+
+def follows(steps: Sequence[Any], index: int, keep: str = "all") -> bool:
+    """Whether the layer works on the only top of the one before, in place if blobs are to be kept, and runs backward if
+    that does."""
+    before, here = steps[index - 1], steps[index]
+    if len(before.tops) != 1 or len(here.bottoms) != 1 or len(here.tops) != 1:
+        return False
+    blob = before.tops[0].blob
+    chained = here.bottoms[0].blob is blob and (keep == "outputs" or here.tops[0].blob is blob)
+    return (
+        chained
+        and here.needed == before.needed
+        and (not here.needed or bool(here.propagate_down[0]))
+        and not any(before.layer.definition.loss_weight)
+        and not pinned(here)
+    )
+
+
+def pinned(step: Any) -> bool:
+    """Whether the text wants the layer's own maths."""
+    return getattr(step.layer.params, "engine", "DEFAULT") == "CAFFE"
+
+
+def fusable_relu(steps: Sequence[Any], index: int) -> bool:
+    """Whether steps[index] is a ReLU in place whose gradient follows from its output."""
+    if index >= len(steps) or steps[index].layer.type != "ReLU" or not follows(steps, index):
+        return False
+    layer = steps[index].layer
+    return layer.slope >= 0 and not layer.limits
+
+
+def norm_length(steps: Sequence[Any], index: int, keep: str) -> int:
+    """How many layers from `index` on, which may lie behind another of the same step, are one normalisation.
+
+    BatchNorm, Scale, ReLU, each of which may be missing. Where the first has a top of its own whose gradient is to be
+    seen, it runs alone.
+    """
+    at = index
+
+    def next_is(kind: str) -> bool:
+        fits = at < len(steps) and steps[at].layer.type == kind and not pinned(steps[at])
+        return fits and (at == index or follows(steps, at, keep))
+
+    if next_is("BatchNorm") and steps[at].layer.params.add_eps_before_sqrt:
+        at += 1
+    factors = at == index or not steps[index].layer.params.scale_bias
+    if factors and next_is("Scale") and scale_of_channels(steps[at].layer, steps[at].bottoms[0].shape):
+        at += 1
+    first = steps[index] if index < len(steps) else None
+    if first and first.needed and keep == "all" and first.bottoms[0].blob.data is not first.tops[0].blob.data:
+        return min(at - index, 1)
+    plain_relu = at > index and next_is("ReLU") and steps[at].layer.slope == 0 and not steps[at].layer.limits
+    if plain_relu and not (steps[at].needed and overwritten(steps, at, KEEP_SIGNS)):
+        at += 1
+    return at - index
+
+
+def sum_length(steps: Sequence[Any], index: int, keep: str) -> int:
+    """How many layers from the convolution at `index` on end with a sum of its output and another value, and perhaps a
+    ReLU; 0 where they do not, and where blobs between are to be kept or gradients are wanted."""
+    if keep == "all" or steps[index].needed:
+        return 0
+    at = index + 1
+    if at < len(steps) and follows(steps, at, keep):
+        at += norm_length(steps, at, keep)
+    own, here = steps[at - 1].tops[0].blob, steps[at] if at < len(steps) else None
+    if here is None or here.layer.type != "Eltwise" or here.layer.params.operation != "SUM" or here.needed:
+        return 0
+    blobs = [view.blob for view in here.bottoms]
+    pair = len(blobs) == 2 and sum(blob is own for blob in blobs) == 1 and tuple(here.layer.coeff) == (1.0, 1.0)
+    if not pair or any(blob.shape != own.shape for blob in blobs) or here.tops[0].blob in blobs:
+        return 0
+    if steps[at - 1].layer.type == "ReLU":
+        return 0
+    return at + 1 + fusable_relu(steps, at + 1) - index
+
+
+def overwritten(steps: Sequence[Any], index: int, harmless: Sequence[str] = ()) -> bool:
+    """Whether a layer behind, of another type than these, changes the output in place: the gradient then follows what
+    it left, as in Caffe."""
+    blob = steps[index].tops[0].blob
+    behind = steps[index + 1 :]
+    reader = next((step for step in behind if any(view.blob is blob for view in step.bottoms)), None)
+    if reader is None or all(view.blob is not blob for view in reader.tops):
+        return False
+    return reader.layer.type not in harmless
+
+
+def scale_of_channels(layer: Any, shape: Sequence[int]) -> bool:
+    """Whether a Scale has one learned factor per channel."""
+    return (
+        layer.s is not None
+        and len(shape) >= 2
+        and layer.s.shape == (shape[1],)
+        and tuple(layer.omi[:2]) == tuple(shape[:2])
+    )
