@@ -32,6 +32,11 @@ def matrix_library(query: SimpleNamespace) -> Iterator[Row]:
 
 
 @rows("device_query")
+def compute_types(query: SimpleNamespace) -> Iterator[Row]:
+    yield "CPU compute_type", machine.compute_types()
+
+
+@rows("device_query")
 def graphics(query: SimpleNamespace) -> Iterator[Row]:
     found, reason = machine.gpus()
     if not found:

@@ -36,6 +36,17 @@ def matrix_libraries() -> list[dict[str, Any]]:
     return threadpool_info()
 
 
+def compute_types() -> str:
+    """In which types nets can compute on this processor, and why not in the other."""
+    from layerforge.engines.onednn.library import check_type
+
+    try:
+        check_type("BF16")
+    except DeviceError as error:
+        return f"FP32 ({error.message})"
+    return "FP32, BF16"
+
+
 def core_type_warning(environment: Any = os.environ) -> str | None:
     """Says so when the environment forces OpenBLAS to kernels of another processor."""
     forced = environment.get("OPENBLAS_CORETYPE")

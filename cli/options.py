@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from layerforge.backends import get_backend
@@ -11,7 +12,8 @@ from layerforge.cli import machine
 from layerforge.cli.flags import Flag, UsageError
 from layerforge.core.errors import DeviceError
 from layerforge.core.threads import limited as threads_of_work
-from layerforge.engines import default_engines
+from layerforge.engines import COMPUTE_TYPES, default_engines
+from layerforge.netdef.types import NetDef
 
 EFFECTS = ("snapshot", "stop", "none")
 
@@ -29,6 +31,8 @@ SIGINT = Flag("sigint_effect", str, "stop", "what Ctrl-C does (stop saves and en
 SIGHUP = Flag("sighup_effect", str, "snapshot", "what SIGHUP does", choices=EFFECTS, caffe=True)
 CPU = Flag("cpu", bool, False, "computes on the CPU, whatever the solver says")
 THREADS = Flag("threads", int, None, "most threads for matrix products; without it, all usable cores", "N", least=1)
+COMPUTE_TYPE = Flag("compute_type", str, "", "what products are computed in, whatever the texts say", "TYPE",
+                    choices=COMPUTE_TYPES)
 LOG = Flag("log", str, "", "the file for the log lines", "FILE")
 
 CAFFE = (SOLVER, MODEL, WEIGHTS, SNAPSHOT, ITERATIONS, PHASE, LEVEL, STAGE, GPU, SIGINT, SIGHUP)
@@ -75,6 +79,14 @@ def _device(gpu: str) -> int:
     if len(ids) > 1:
         raise DeviceError("several GPUs at once are not built in yet", hint=f"use one: --gpu {ids[0]}")
     return int(ids[0])
+
+
+def net(path: str, compute_type: str = "") -> NetDef:
+    """The net of a file, with the compute_type of the command line if there is one."""
+    from layerforge.schema.read import read_net
+
+    definition = read_net(path)
+    return replace(definition, compute_type=compute_type or definition.compute_type)
 
 
 def device_line(chosen: Any) -> str:

@@ -20,14 +20,13 @@ def run(args: SimpleNamespace) -> int:
     weights = options.need(args.weights, "weights", "the trained weights")
     from layerforge.io.weights import load_weights
     from layerforge.net.build import build_net
-    from layerforge.schema.read import read_net
 
     with Log(args.log, echo=True) as log, options.limited(args.threads):
         backend = options.backend(args.gpu, args.cpu)
         log.line("caffe.cpp:275", options.device_line(backend))
         stages = options.names(args.stage)
-        net = build_net(read_net(model), Phase.TEST, level=args.level, stages=stages, backend=backend,
-                        keep="outputs", backward=False)
+        net = build_net(options.net(model, args.compute_type), Phase.TEST, level=args.level, stages=stages,
+                        backend=backend, keep="outputs", backward=False)
         with contextlib.closing(net):
             for path in options.names(weights):
                 load_weights(net, path)
@@ -56,7 +55,7 @@ def score(net: Net, iterations: int, log: Log) -> None:
 
 command = Command(
     "test", "scores a net with trained weights", run,
-    (*options.CAFFE, options.CPU, options.THREADS, options.LOG),
+    (*options.CAFFE, options.CPU, options.THREADS, options.COMPUTE_TYPE, options.LOG),
     examples=(("layerforge test --model train_val.prototxt --weights lenet_iter_10000.caffemodel --iterations 100",
                "the mean accuracy and loss of 100 batches"),),
 )

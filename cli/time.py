@@ -116,13 +116,12 @@ def run(args: SimpleNamespace) -> int:
 
 def _time_net(args: SimpleNamespace, log: Log) -> Timing:
     from layerforge.net.build import build_net
-    from layerforge.schema.read import read_net
 
     backend = options.backend(args.gpu, args.cpu)
     log.line("caffe.cpp:343", options.device_line(backend))
     phase = Phase[args.phase or "TRAIN"]
-    net = build_net(read_net(args.model), phase, level=args.level, stages=options.names(args.stage), backend=backend,
-                    keep="outputs")
+    net = build_net(options.net(args.model, args.compute_type), phase, level=args.level,
+                    stages=options.names(args.stage), backend=backend, keep="outputs")
     with contextlib.closing(net):
         return _passes(net, args, log)
 
@@ -133,7 +132,8 @@ def _time_solver(args: SimpleNamespace, log: Log) -> Timing:
     definition = read_solver(args.solver)
     backend = options.backend(args.gpu, args.cpu, SolverParams.from_definition(definition))
     log.line("caffe.cpp:343", options.device_line(backend))
-    solver = Solver(definition, backend=backend, level=args.level, stages=options.names(args.stage), keep="outputs")
+    solver = Solver(definition, backend=backend, level=args.level, stages=options.names(args.stage), keep="outputs",
+                    compute_type=args.compute_type)
     with contextlib.closing(solver):
         timing = _passes(solver.net, args, log, solver.updater.history)
         measure_training(solver, args.iterations, timing)
@@ -183,7 +183,7 @@ def _caffe_lines(log: Log, timing: Timing) -> None:
 
 command = Command(
     "time", "times each layer forward and backward, or whole training iterations", run,
-    (*options.CAFFE, options.CPU, options.THREADS, options.LOG,
+    (*options.CAFFE, options.CPU, options.THREADS, options.COMPUTE_TYPE, options.LOG,
      Flag("json", str, "", "writes the figures to this file", "FILE"),
      Flag("profile", str, "", "writes when each step ran, as a trace that Perfetto opens", "FILE"),
      Flag("data", bool, False, "times the data layers alone, and tells whether the net waits for them"),

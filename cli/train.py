@@ -44,7 +44,8 @@ def train(definition: SolverDef, args: SimpleNamespace) -> int:
         if watched:
             observer = Observers(observer, stack.enter_context(Display()))
         solver = Solver(definition, backend=backend, level=args.level, stages=options.names(args.stage),
-                        weights=_weights(args), observer=observer, allow_nan=args.allow_nan, keep="outputs")
+                        weights=_weights(args), observer=observer, allow_nan=args.allow_nan, keep="outputs",
+                        compute_type=args.compute_type)
         stack.callback(solver.close)
         interrupts = stack.enter_context(Interrupts(args.sigint_effect, args.sighup_effect))
         solver.requests = interrupts.take
@@ -72,7 +73,7 @@ def _weights(args: SimpleNamespace) -> list[str] | None:
 
 command = Command(
     "train", "trains a net, or goes on, or fine-tunes", run,
-    (*options.CAFFE, options.CPU, options.THREADS, options.LOG,
+    (*options.CAFFE, options.CPU, options.THREADS, options.COMPUTE_TYPE, options.LOG,
      Flag("allow_nan", bool, False, "goes on when the loss is not a number")),
     examples=(
         ("layerforge train --solver solver.prototxt", "trains until max_iter"),

@@ -5,28 +5,68 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from layerforge.core.errors import DeviceError
+from layerforge.core.errors import DeviceError, did_you_mean
 from layerforge.engines.lowering import Engine
 
 VARIABLE = "LAYERFORGE_ENGINE"
 """NONE switches the engines off; otherwise the best that loads is taken. On a GPU CUDNN, CUDNN:TF32, CUDNN:BF16 or
-CUDNN:FP16 switches cuDNN on, with products in that type; without it the kernels of the backend run."""
+CUDNN:FP16 switches cuDNN on, with products in that type, whatever compute_type says; without it the kernels of the
+backend run, unless compute_type asks for cuDNN."""
+
+COMPUTE_TYPES = ("FP32", "TF32", "BF16", "FP16")
 
 
-def default_engines(backend: Any, keep: str = "all") -> list[Engine]:
-    """Fresh engines for one net on this backend; none where the library is missing."""
-    wish = os.environ.get(VARIABLE, "").upper()
-    if backend.name == "cupy" and wish.split(":")[0] == "CUDNN":
-        return [_cudnn(backend, wish.partition(":")[2] or "FP32")]
-    if wish == "NONE" or backend.name != "numpy":
+def default_engines(backend: Any, keep: str = "all", compute_type: str = "") -> list[Engine]:
+    """Fresh engines for one net on this backend; none where the library is missing.
+
+    compute_type  what products are computed in; "" is FP32. Only an engine can have another type than FP32.
+
+    Raises DeviceError when no engine here has that type.
+    """
+    kind = compute_type or "FP32"
+    if kind not in COMPUTE_TYPES:
+        raise DeviceError(f"there is no compute_type: {kind}",
+                          hint=did_you_mean(kind, COMPUTE_TYPES) or f"the types are {', '.join(COMPUTE_TYPES)}")
+    wish, _, own = os.environ.get(VARIABLE, "").upper().partition(":")
+    if wish == "NONE" and kind != "FP32":
+        raise DeviceError(f"compute_type: {kind} needs an engine, and {VARIABLE}=NONE switches them off",
+                          hint=f"unset {VARIABLE}, or remove the field")
+    if backend.name not in ("numpy", "cupy") and kind != "FP32":
+        raise DeviceError(f"compute_type: {kind} needs an engine, and the backend {backend.name} has none")
+    if wish == "NONE" or backend.name not in ("numpy", "cupy"):
         return []
-    from layerforge.engines.onednn.engine import OneDnnEngine
-    from layerforge.engines.onednn.library import load
+    if backend.name == "numpy":
+        return _onednn(keep, kind)
+    if wish == "CUDNN":
+        return [_cudnn(backend, own or kind)]
+    return [] if kind == "FP32" else [_cudnn_for(backend, kind)]
 
+
+def _onednn(keep: str, kind: str) -> list[Engine]:
+    """The oneDNN engine; without the library none in FP32, where the layers compute themselves.
+
+    Raises DeviceError for a type that the library, or the processor, does not have.
+    """
+    from layerforge.engines.onednn.engine import OneDnnEngine
+    from layerforge.engines.onednn.library import check_type, load
+
+    check_type(kind)
     try:
         return [OneDnnEngine(load(), keep)]
     except DeviceError:
         return []
+
+
+def _cudnn_for(backend: Any, kind: str) -> Engine:
+    """The cuDNN engine, for the sake of a type.
+
+    Raises DeviceError when it cannot be had.
+    """
+    try:
+        return _cudnn(backend, kind)
+    except DeviceError as error:
+        raise DeviceError(f"compute_type: {kind} needs cuDNN: {error.message}",
+                          hint=f"{error.hint}, or remove the field" if error.hint else "remove the field") from None
 
 
 def _cudnn(backend: Any, kind: str) -> Engine:

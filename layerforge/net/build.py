@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from layerforge.backends import get_backend
+from layerforge.core.errors import DeviceError
 from layerforge.core.random import Random
 from layerforge.engines import default_engines
 from layerforge.engines.lowering import Engine
@@ -30,7 +32,7 @@ log = logging.getLogger("layerforge")
 def build_net(
     definition: NetDef, phase: Phase = Phase.TEST, *, level: int = 0, stages: Sequence[str] = (), backend: Any = None,
     engines: Sequence[Engine] | None = None, rng: Random | None = None, dtype: Any = np.float32, keep: str = "all",
-    backward: bool = True,
+    backward: bool = True, compute_type: str = "",
 ) -> Net:
     """A net that is ready to run. Memory is taken and parameters are filled when they are first touched.
 
@@ -41,6 +43,8 @@ def build_net(
     dtype          float32, or float64 for gradient checks
     keep           "all": every blob can be read after each pass;  "outputs": the plan may reuse what lies between
     backward       False: the net will only run forward, which lets engines fold and fuse, and takes less memory
+    compute_type   FP32, TF32, BF16 or FP16: what the default engines compute products in where the definition does not
+                   say; "" is FP32. The net's definition then says what it was built with
 
     Raises LayerForgeError with file:line, layer and cure.
     """
@@ -59,8 +63,23 @@ def build_net(
     for i, step in enumerate(shaped.steps):
         step.needed, step.propagate_down = gradients.layers[i], list(gradients.bottoms[i])
         step.layer.needs_gradient = list(gradients.parameters[i])
-    plan = lower(shaped.steps, default_engines(backend, keep) if engines is None else engines)
+    if engines is None:
+        engines = _engines(definition, backend, keep, compute_type)
+        definition = replace(definition, compute_type=definition.compute_type or compute_type)
+    plan = lower(shaped.steps, engines)
     return Net(definition, phase, graph, shaped, gradients, learnable, plan, backend, rng, keep, backward)
+
+
+def _engines(definition: NetDef, backend: Any, keep: str, compute_type: str) -> list[Engine]:
+    """The engines that compute in the definition's type, else in the given one.
+
+    Raises DeviceError, with the place of a definition that asks for what there is not.
+    """
+    try:
+        return default_engines(backend, keep, definition.compute_type or compute_type)
+    except DeviceError as error:
+        where = definition.where if definition.compute_type else None
+        raise DeviceError(error.message, where=where, hint=error.hint) from error
 
 
 def _warn_of_repeated_names(graph: Graph, shaped: Shaped) -> None:

@@ -25,7 +25,14 @@ from layerforge.solver import snapshot as snapshots
 from layerforge.solver.debug import backward_with_info, forward_with_info, not_finite, spoilt_parameter
 from layerforge.solver.fine_tuning import take_weights
 from layerforge.solver.interrupt import Request
-from layerforge.solver.nets import build_test_net, build_train_net, test_sources, train_source, weights_files
+from layerforge.solver.nets import (
+    build_test_net,
+    build_train_net,
+    computing_in,
+    test_sources,
+    train_source,
+    weights_files,
+)
 from layerforge.solver.observer import Observer, Report, TestReport, outputs, outputs_of
 from layerforge.solver.params import SolverParams
 from layerforge.solver.plugins import load_plugins
@@ -59,9 +66,11 @@ class Solver:
         weights: Sequence[str] | None = None,
         observer: Observer | None = None,
         allow_nan: bool = False,
+        compute_type: str = "",
     ) -> None:
         """level, stages  what the command line adds to the train net's state
         weights  given instead of the text's; (): none
+        compute_type  wins over what the texts of solver and nets say
         rng      used where the text has no random_seed; None: a seed from the system
         """
         self.observer = observer or Observer()
@@ -75,7 +84,8 @@ class Solver:
         if params.snapshot:
             self.prefix.check()
         keep = "all" if params.debug_info else keep  # which shows every blob
-        self._build_nets(level, stages, backend=backend or get_backend(), engines=engines, dtype=dtype, keep=keep)
+        self._build_nets(compute_type, level, stages, backend=backend or get_backend(), engines=engines, dtype=dtype,
+                         keep=keep)
         files = weights_files(params.weights if weights is None else weights, self.file, params.where("weights"))
         take_weights(files, (self.net, *self.test_nets), self.observer.on_message)
         self.updater = Updater(self.net, params)
@@ -202,14 +212,17 @@ class Solver:
         for net in (self.net, *self.test_nets):
             net.close()
 
-    def _build_nets(self, level: int, stages: Sequence[str], **how: Any) -> None:
-        build, say = partial(build_net, **how), self.observer.on_message
-        params, source = self.params, train_source(self.params, self.file)
+    def _build_nets(self, compute_type: str, level: int, stages: Sequence[str], **how: Any) -> None:
+        params, say = self.params, self.observer.on_message
+        build = partial(build_net, compute_type=params.compute_type, **how)
+        source = computing_in(compute_type, train_source(params, self.file))
+        params.check_loss_scale(source.definition.compute_type or params.compute_type)
         say(f"Creating training net from {source}", "solver.cpp:102")
         rng = self.rng.child("train")
         self.net: Net = build_train_net(source, params, build, level=level, stages=stages, rng=rng)
         self.test_nets: list[Net] = []
-        for i, each in enumerate(test_sources(params, self.file)):
+        for i, given in enumerate(test_sources(params, self.file)):
+            each = computing_in(compute_type, given)
             say(f"Creating test net (#{i}) specified by {each}", "solver.cpp:190")
             rng = self.rng.child(f"test{i}")
             forward_only = {} if how["keep"] == "all" else {"backward": False}

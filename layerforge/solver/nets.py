@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from layerforge.core.errors import PrototxtError
@@ -69,6 +70,12 @@ def test_sources(params: SolverParams, file: str, read: Callable[[str], NetDef] 
 
 
 test_sources.__test__ = False  # type: ignore[attr-defined]
+
+
+def computing_in(compute_type: str, source: Source) -> Source:
+    """The net with this compute_type in place of what its text says; "": as it is."""
+    kind = compute_type or source.definition.compute_type
+    return source._replace(definition=replace(source.definition, compute_type=kind))
 
 
 def build_train_net(

@@ -107,7 +107,8 @@ class SolverParams(Params):
     layer_wise_reduce: bool = field(
         bool, True, doc="overlaps backward with the exchange of gradients among several GPUs")
     compute_type: str = field(
-        str, "FP32", choices=("FP32", "TF32", "BF16", "FP16"), doc="the precision of products in the engines")
+        str, "FP32", choices=("FP32", "TF32", "BF16", "FP16"),
+        doc="what engines compute products in, unless a net says otherwise")
     loss_scale: float = field(float, 0.0, at_least=0, doc="the factor of FP16 gradients; 0: found by the run")
     plugins: tuple[str, ...] = field(str, repeated=True, doc="Python modules or files to load before the nets are read")
     solver_data_type: str = field(str, "FLOAT", doc="NVCaffe: the type of the history; here that of the parameter")
@@ -142,12 +143,15 @@ class SolverParams(Params):
         for name in WITHOUT_EFFECT:
             if self.has(name):
                 log.warning("%s: solver: %s has no effect here", self.where(name), name)
-        if self.compute_type != "FP32":
-            self.refuse("compute_type", f"compute_type: {self.compute_type} is not implemented yet",
-                        hint="remove the line")
         if self.larc or self.larc_turbo:
             self.refuse("larc", "larc: true is NVCaffe's way to say it",
                         hint='write type: "LARS" (with larc_eta) instead')
+
+    def check_loss_scale(self, compute_type: str) -> None:
+        """Says that the scale of FP16 gradients has no effect on a train net of another type."""
+        if self.has("loss_scale") and compute_type != "FP16":
+            log.warning("%s: solver: loss_scale is for FP16 gradients and has no effect with compute_type: %s",
+                        self.where("loss_scale"), compute_type or "FP32")
 
     def refuse(self, name: str, problem: str, *, hint: str | None = None) -> None:
         """Raises PrototxtError at this field."""

@@ -50,9 +50,17 @@ def test_fields_of_forks_without_effect_are_said(caplog):
     assert "store_blobs_in_old_format has no effect" in caplog.text
 
 
-def test_a_precision_that_no_engine_offers_is_refused():
-    with pytest.raises(PrototxtError, match="compute_type: BF16 is not implemented"):
-        params("compute_type: BF16")
+def test_a_loss_scale_without_fp16_is_said(caplog):
+    with caplog.at_level(logging.WARNING, "layerforge"):
+        params("loss_scale: 128").check_loss_scale("BF16")
+    assert "s.prototxt:1: solver: loss_scale is for FP16 gradients and has no effect with compute_type: BF16" in \
+        caplog.text
+
+
+def test_a_loss_scale_of_fp16_is_left_alone(caplog):
+    with caplog.at_level(logging.WARNING, "layerforge"):
+        params("loss_scale: 128").check_loss_scale("FP16")
+    assert not caplog.text
 
 
 def test_larc_points_to_lars():

@@ -29,6 +29,7 @@ STATUS = {
 }
 CPU, IN_ORDER = 1, 1
 UNIMPLEMENTED = 3
+AVX512_BF16 = 0xE7  # the bits of dnnl_cpu_isa_avx512_core_bf16, which AMX has too
 
 _KINDS: dict[str, Any] = {
     "p": c_void_p,
@@ -113,7 +114,10 @@ class OneDnnError(RuntimeError):
 
 
 class Library:
-    """The loaded library with its CPU engine and one in-order stream. `call` raises OneDnnError."""
+    """The loaded library with its CPU engine and one in-order stream. `call` raises OneDnnError.
+
+    bf16  whether the processor multiplies bfloat16 numbers itself (AVX-512 BF16 or AMX)
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -126,6 +130,8 @@ class Library:
         self._dll.dnnl_memory_desc_equal.restype = c_int
         self._dll.dnnl_primitive_desc_query_md.argtypes = [c_void_p, c_int, c_int]
         self._dll.dnnl_primitive_desc_query_md.restype = c_void_p
+        self._dll.dnnl_get_effective_cpu_isa.restype = c_int
+        self.bf16 = self._dll.dnnl_get_effective_cpu_isa() & AVX512_BF16 == AVX512_BF16
         self._dll.dnnl_version.restype = POINTER(c_int * 3)
         self.version = ".".join(str(n) for n in self._dll.dnnl_version().contents)
         self.execute = self._dll.dnnl_primitive_execute
@@ -185,6 +191,24 @@ def load() -> Library:
     """
     with _said_to_libgomp():
         return _load()
+
+
+def check_type(kind: str) -> None:
+    """Raises DeviceError unless products can be computed in this type here; FP32 always can be."""
+    if kind == "FP32":
+        return
+    if kind != "BF16":
+        raise DeviceError(f"compute_type: {kind} is for GPUs, the CPU has FP32 and BF16",
+                          hint="remove compute_type, write BF16, or compute on a GPU")
+    try:
+        library = load()
+    except DeviceError as error:
+        raise DeviceError(f"compute_type: BF16 needs oneDNN: {error.message}",
+                          hint=f"{error.hint}; or remove compute_type") from None
+    if not library.bf16:
+        raise DeviceError("compute_type: BF16 needs a processor with AVX-512 BF16 or AMX, which this one has not",
+                          hint="remove compute_type: bfloat16 would be emulated, and slower than float32")
+    raise DeviceError("compute_type: BF16 is not implemented yet on the CPU", hint="remove compute_type")
 
 
 @contextlib.contextmanager
