@@ -10,6 +10,7 @@ import numpy as np
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST
 from layerforge.core.use import Access, Use
+from layerforge.engines.normalization import NormLayers
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout, aligned_zeros
 from layerforge.engines.onednn.primitive import (
@@ -19,41 +20,19 @@ from layerforge.engines.onednn.primitive import (
     Fixed,
     Primitive,
     Read,
-    Refused,
     Write,
 )
 from layerforge.engines.onednn.statistics import GradientSums, Moments, Pieces
-from layerforge.engines.onednn.step import Runs, Work, elements
+from layerforge.engines.step import Refused, Runs, Work, elements
 
 SMALL = 2.0**-10  # the eps of a Scale alone: with 1 - eps it adds up to 1 without rounding
 
 
-class Norm:
-    """The layers of one normalisation.
-
-    norm, scale   the layers, or None
-    gamma, beta   the factors and offsets, or None
-    """
+class Norm(NormLayers):
+    """The layers of one normalisation, with their numbers."""
 
     def __init__(self, steps: Sequence[Any]) -> None:
-        self.steps = list(steps)
-        by_type = {step.layer.type: step.layer for step in steps}
-        self.norm, self.scale = by_type.get("BatchNorm"), by_type.get("Scale")
-        self.relu = "ReLU" in by_type
-        self.bottom, self.top = steps[0].bottoms[0].blob, steps[-1].tops[0].blob
-        self.channels = self.bottom.shape[1]
-        self.batch = self.norm is not None and not self.norm.kept_statistics
-        owner = self.scale
-        self.gamma = self.scale.s.blob if self.scale else None
-        self.beta = self.scale.b.blob if self.scale and self.scale.b else None
-        self.wanted = (owner.needs_gradient[0], owner.needs_gradient[-1]) if owner else (False, False)
-        if self.norm and self.norm.params.scale_bias:
-            if self.scale:
-                raise Refused("two factors per channel")
-            self.gamma, self.beta = self.norm.gamma.blob, self.norm.beta.blob
-            self.wanted = tuple(self.norm.needs_gradient[3:])
-        if self.norm and not self.norm.params.add_eps_before_sqrt:
-            raise Refused("eps is added to the standard deviation")
+        super().__init__(steps)
         if self.norm and not self.norm.params.eps:
             raise Refused("eps: 0 divides the padding of blocked channels by 0")
         self.eps = self.norm.params.eps if self.norm else SMALL

@@ -19,11 +19,11 @@ from layerforge.engines.onednn.primitive import (
     Lent,
     Primitive,
     Read,
-    Refused,
     Write,
 )
-from layerforge.engines.onednn.step import Work, elements, relu_after
+from layerforge.engines.onednn.step import relu_after
 from layerforge.engines.onednn.weighted import best, make_home, relu_backward, weight_gradient
+from layerforge.engines.step import Refused, Work, elements
 
 MUCH = 1.5  # blocked work over work, from which on kernels without padding are faster
 BLOCK = 16

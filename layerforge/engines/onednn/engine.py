@@ -19,8 +19,9 @@ from layerforge.engines.onednn.normalization import lrn, softmax
 from layerforge.engines.onednn.normed import convolution_norm, convolution_sum
 from layerforge.engines.onednn.pointwise import FUNCTIONS, pointwise
 from layerforge.engines.onednn.pooling import pooling
-from layerforge.engines.onednn.primitive import Context, Refused
-from layerforge.engines.onednn.step import OneDnnStep, Rule
+from layerforge.engines.onednn.primitive import Context
+from layerforge.engines.onednn.step import OneDnnStep
+from layerforge.engines.step import Refused, Rule
 
 Steps = Sequence[Any]
 Chooser = Callable[[Steps, int, str], tuple[Rule, int]]

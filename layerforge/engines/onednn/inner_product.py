@@ -8,8 +8,9 @@ from typing import Any
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
 from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Lent, Primitive, Read, Write
-from layerforge.engines.onednn.step import Work, elements, relu_after
+from layerforge.engines.onednn.step import relu_after
 from layerforge.engines.onednn.weighted import best, make_home, relu_backward, weight_gradient
+from layerforge.engines.step import Work, elements
 
 
 def inner_product(context: Context, steps: Sequence[Any]) -> Work:

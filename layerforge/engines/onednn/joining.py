@@ -10,9 +10,10 @@ from layerforge.core.blob import Blob
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
 from layerforge.engines.onednn.library import OneDnnError, dims
-from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Primitive, Read, Refused, Write
-from layerforge.engines.onednn.step import Work, elements, relu_after
+from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Primitive, Read, Write
+from layerforge.engines.onednn.step import relu_after
 from layerforge.engines.onednn.weighted import relu_backward
+from layerforge.engines.step import Refused, Work, elements
 
 
 def total(

@@ -7,8 +7,9 @@ from typing import Any
 
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
-from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Primitive, Read, Refused, Write
-from layerforge.engines.onednn.step import Work, elements, workspace
+from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Primitive, Read, Write
+from layerforge.engines.onednn.step import workspace
+from layerforge.engines.step import Refused, Work, elements
 
 
 def lrn(context: Context, steps: Sequence[Any]) -> Work:

@@ -12,8 +12,8 @@ from layerforge.core.storage import HOST
 from layerforge.core.use import Use
 from layerforge.engines.onednn.batch_norm import Norm, batch_norm
 from layerforge.engines.onednn.convolution import convolution
-from layerforge.engines.onednn.primitive import Context, Refused
-from layerforge.engines.onednn.step import Work
+from layerforge.engines.onednn.primitive import Context
+from layerforge.engines.step import Refused, Work
 
 
 class Folded:

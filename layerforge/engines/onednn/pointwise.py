@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from layerforge.engines.onednn import numbers as n
-from layerforge.engines.onednn.primitive import Context, Descriptor, Primitive, Read, Refused, Write
-from layerforge.engines.onednn.step import Work, elements
+from layerforge.engines.onednn.primitive import Context, Descriptor, Primitive, Read, Write
+from layerforge.engines.step import Refused, Work, elements
 
 
 class Function(NamedTuple):

@@ -20,10 +20,7 @@ from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout, LayoutFactory, aligned_zeros
 from layerforge.engines.onednn.library import ExecArg, Library, OneDnnError
-
-
-class Refused(Exception):
-    """A rule does not take the layer; the text is the reason."""
+from layerforge.engines.step import Refused
 
 
 def _nothing() -> None:

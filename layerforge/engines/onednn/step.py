@@ -2,137 +2,37 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from layerforge.core.blob import Blob
-from layerforge.core.storage import HOST
-from layerforge.core.use import Use, Uses, joined
 from layerforge.engines.lowering import Kernel
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
 from layerforge.engines.onednn.library import OneDnnError
-from layerforge.engines.onednn.primitive import Context, Fixed, Read, Refused, Scratch, Write
+from layerforge.engines.onednn.primitive import Fixed, Read, Scratch, Write
+from layerforge.engines.step import EngineStep, Refused, Work
 
 
-class Runs(Protocol):
-    """A primitive, or what stands beside primitives."""
-
-    def run(self) -> None:
-        """Computes."""
-
-    def uses(self) -> Sequence[Use]:
-        """What it reads and writes of the net's values, and of the step's own that a plan may place."""
-
-
-class Work:
-    """What a rule makes of some layers for their present shapes: lists that run in order.
-
-    flops     multiplications and additions of forward; backward is taken as twice that where it has weights
-    restore   puts back the bottom's values that forward has overwritten; None when they are still there
-    """
-
-    def __init__(self) -> None:
-        self.forwards: list[Runs] = []
-        self.backwards: list[Runs] = []
-        self.flops = 0
-        self.restore: Callable[[], None] | None = None
-
-    def uses(self) -> Uses:
-        """What both passes read and write."""
-        forward, backward = (
-            tuple(use for each in runs for use in each.uses()) for runs in (self.forwards, self.backwards)
-        )
-        return Uses(forward, backward)
-
-
-class LayerWork(Work):
-    """The layers' own verbs: for shapes that the rule refuses after a reshape."""
-
-    def __init__(self, steps: Sequence[Any], reason: str) -> None:
-        super().__init__()
-        self.reason = reason
-        self.forwards = [_Verb(step.forward) for step in steps]
-        self.backwards = [_Verb(step.backward) for step in reversed(steps) if step.needed]
-        self._steps = steps
-
-    def uses(self) -> Uses:
-        return joined(step.uses() for step in self._steps)
-
-
-class _Verb:
-    def __init__(self, run: Callable[[], None]) -> None:
-        self.run = run
-
-    def uses(self) -> Sequence[Use]:
-        raise NotImplementedError("LayerWork asks the steps")
-
-
-Rule = Callable[[Context, Sequence[Any]], Work]
-
-
-class OneDnnStep:
-    """Layers that run as primitives.
-
-    layers     their numbers
-    parts      their own steps, for passes that cut this one
-    in_parts   the last forward pass ran by the parts: backward must too
-    """
+class OneDnnStep(EngineStep):
+    """Layers that run as primitives."""
 
     engine = "ONEDNN"
 
-    def __init__(self, context: Context, parts: Sequence[Any], rule: Rule) -> None:
-        self.layers = tuple(i for part in parts for i in part.layers)
-        self.parts, self.in_parts = tuple(parts), False
-        self._context, self._rule = context, rule
-        self._works: dict[Any, Work] = {}
-        self._bottoms = [view.blob for view in parts[0].bottoms]
-        self._shapes = self._now()
-        self.work = self._works[self._shapes] = plan(rule, context, parts)
-
-    def _now(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(blob.shape for blob in self._bottoms)
-
-    def reshape(self) -> None:
-        for part in self.parts:
-            part.reshape()
-        self._shapes = self._now()
-        work = self._works.get(self._shapes)
-        if work is None:
-            try:
-                work = plan(self._rule, self._context, self.parts)
-            except Refused as refusal:
-                work = LayerWork(self.parts, str(refusal))
-            self._works[self._shapes] = work
-        self.work = work
-
-    def forward(self) -> None:
-        if self._now() != self._shapes:
-            self.reshape()
-        for each in self.work.forwards:
-            each.run()
-
-    def backward(self) -> None:
-        for each in self.work.backwards:
-            each.run()
-
-    def uses(self) -> Uses:
-        return self.work.uses()
+    def plan(self) -> Work:
+        try:
+            return super().plan()
+        except OneDnnError as error:
+            raise Refused(str(error)) from None
 
     def buffers(self) -> dict[int, int]:
         """Scratch of all steps, and arrays of this one."""
-        shared = {id(each): each.nbytes for each in vars(self._context).values() if isinstance(each, Scratch)}
+        shared = {id(each): each.nbytes for each in vars(self.context).values() if isinstance(each, Scratch)}
         runs = (*self.work.forwards, *self.work.backwards)
         arguments = [a for each in runs if hasattr(each, "primitives") for p in each.primitives() for a in p.arguments]
         return shared | {id(a): a.nbytes for a in arguments if isinstance(a, Fixed)}
-
-    @property
-    def flops(self) -> int:
-        """Multiplications and additions of forward."""
-        return self.work.flops
 
     def kernels(self) -> list[Kernel]:
         """The primitives of both passes, for `time --explain`."""
@@ -144,39 +44,11 @@ class OneDnnStep:
             for primitive in (each.primitives() if hasattr(each, "primitives") else ())
         ]
 
-    def replay(self) -> None:
-        """Runs forward again by the parts, so that their backward passes find what they keep. Statistics stay."""
-        if self.work.restore is not None:
-            self.work.restore()
-        kept = [view.blob for part in self.parts if part.layer.updates_blobs for view in part.layer.blobs]
-        values = [blob.data.array(HOST).copy() for blob in kept]
-        for part in self.parts:
-            part.forward()
-        for blob, value in zip(kept, values):
-            blob.data.set(value)
-        self.in_parts = True
-
-
-def plan(rule: Rule, context: Context, parts: Sequence[Any]) -> Work:
-    """What the rule makes of the layers.
-
-    Raises Refused.
-    """
-    try:
-        return rule(context, parts)
-    except OneDnnError as error:
-        raise Refused(str(error)) from None
-
 
 def workspace(layout: Layout) -> tuple[Write, Read]:
     """What a forward primitive leaves for its backward one: the arguments of both."""
     blob = Blob(layout.shape, np.float32, "workspace")
     return Write(n.WORKSPACE, blob, "data", layout), Read(n.WORKSPACE, blob, "data", layout)
-
-
-def elements(shape: Sequence[int]) -> int:
-    """The number of values."""
-    return math.prod(shape)
 
 
 def relu_after(slope: float) -> Callable[[Any, int], None]:

@@ -9,7 +9,8 @@ from layerforge.core.blob import Blob
 from layerforge.core.storage import Representation
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
-from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Primitive, Read, Refused, Write
+from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Primitive, Read, Write
+from layerforge.engines.step import Refused
 
 
 def make_home(blob: Blob, representation: Representation) -> None:

@@ -1,0 +1,150 @@
+"""Step of an engine: some layers of a net as a list of runs, which a rule makes for their present shapes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from layerforge.core.storage import HOST
+from layerforge.core.use import Use, Uses, joined
+
+
+class Refused(Exception):
+    """A rule does not take the layers; the text is the reason."""
+
+
+class Runs(Protocol):
+    """A kernel of the engine's library, or what stands beside those."""
+
+    def run(self) -> None:
+        """Computes."""
+
+    def uses(self) -> Sequence[Use]:
+        """What it reads and writes of the net's values, and of the step's own that a plan may place."""
+
+
+class Work:
+    """What a rule makes of some layers for their present shapes: lists that run in order.
+
+    flops     multiplications and additions of forward; backward is taken as twice that where it has weights
+    restore   puts back the bottom's values that forward has overwritten; None when they are still there
+    """
+
+    def __init__(self) -> None:
+        self.forwards: list[Runs] = []
+        self.backwards: list[Runs] = []
+        self.flops = 0
+        self.restore: Callable[[], None] | None = None
+
+    def uses(self) -> Uses:
+        """What both passes read and write."""
+        forward, backward = (
+            tuple(use for each in runs for use in each.uses()) for runs in (self.forwards, self.backwards)
+        )
+        return Uses(forward, backward)
+
+
+class LayerWork(Work):
+    """The layers' own verbs: for shapes that the rule refuses after a reshape."""
+
+    def __init__(self, steps: Sequence[Any], reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+        self.forwards = [_Verb(step.forward) for step in steps]
+        self.backwards = [_Verb(step.backward) for step in reversed(steps) if step.needed]
+        self._steps = steps
+
+    def uses(self) -> Uses:
+        return joined(step.uses() for step in self._steps)
+
+
+class _Verb:
+    def __init__(self, run: Callable[[], None]) -> None:
+        self.run = run
+
+    def uses(self) -> Sequence[Use]:
+        raise NotImplementedError("LayerWork asks the steps")
+
+
+Rule = Callable[[Any, Sequence[Any]], Work]
+"""From an engine's context and the layers' own steps; raises Refused."""
+
+
+class EngineStep:
+    """Layers that run by a rule.
+
+    layers     their numbers
+    parts      their own steps, for passes that cut this one
+    in_parts   the last forward pass ran by the parts: backward must too
+    work       what runs for the present shapes
+    """
+
+    engine = ""
+
+    def __init__(self, context: Any, parts: Sequence[Any], rule: Rule) -> None:
+        self.layers = tuple(i for part in parts for i in part.layers)
+        self.parts, self.in_parts = tuple(parts), False
+        self.context, self._rule = context, rule
+        self._works: dict[Any, Work] = {}
+        self._bottoms = [view.blob for view in parts[0].bottoms]
+        self._shapes = self._now()
+        self.work = self._works[self._shapes] = self.plan()
+
+    def plan(self) -> Work:
+        """What the rule makes of the layers. Raises Refused."""
+        return self._rule(self.context, self.parts)
+
+    def _now(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(blob.shape for blob in self._bottoms)
+
+    def reshape(self) -> None:
+        for part in self.parts:
+            part.reshape()
+        self._shapes = self._now()
+        work = self._works.get(self._shapes)
+        if work is None:
+            try:
+                work = self.plan()
+            except Refused as refusal:
+                work = LayerWork(self.parts, str(refusal))
+            self._works[self._shapes] = work
+        self.work = work
+
+    def forward(self) -> None:
+        if self._now() != self._shapes:
+            self.reshape()
+        for each in self.work.forwards:
+            each.run()
+
+    def backward(self) -> None:
+        for each in self.work.backwards:
+            each.run()
+
+    def uses(self) -> Uses:
+        return self.work.uses()
+
+    def buffers(self) -> dict[int, int]:
+        return {}
+
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions of forward."""
+        return self.work.flops
+
+    def replay(self) -> None:
+        """Runs forward again by the parts, so that their backward passes find what they keep. Statistics stay."""
+        if self.work.restore is not None:
+            self.work.restore()
+        kept = [view.blob for part in self.parts if part.layer.updates_blobs for view in part.layer.blobs]
+        values = [blob.data.array(HOST).copy() for blob in kept]
+        for part in self.parts:
+            part.forward()
+        for blob, value in zip(kept, values):
+            blob.data.set(value)
+        self.in_parts = True
+
+
+def elements(shape: Sequence[int]) -> int:
+    """The number of values."""
+    return math.prod(shape)
