@@ -11,8 +11,9 @@ from layerforge.engines.fusion import follows, fusable_relu, norm_length, overwr
 from layerforge.engines.lowering import Refusal
 from layerforge.engines.onednn.batch_norm import batch_norm
 from layerforge.engines.onednn.convolution import convolution
+from layerforge.engines.onednn.dropout import dropout
 from layerforge.engines.onednn.inner_product import inner_product
-from layerforge.engines.onednn.joining import concat, eltwise, split
+from layerforge.engines.onednn.joining import concat, eltwise, split, view
 from layerforge.engines.onednn.layout import LayoutFactory
 from layerforge.engines.onednn.library import Library
 from layerforge.engines.onednn.normalization import lrn, softmax
@@ -73,6 +74,8 @@ RULES: dict[str, Chooser] = {
     "Softmax": _alone(softmax),
     "Concat": _alone(concat),
     "Split": _alone(split),
+    "Dropout": _alone(dropout),
+    **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "ExpandDimsND"), _alone(view)),
     **dict.fromkeys(FUNCTIONS, _pointwise),
 }
 """Layer type → which rule takes it, and how many layers from it on run as one."""

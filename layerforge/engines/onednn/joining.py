@@ -154,15 +154,25 @@ def split(context: Context, steps: Sequence[Any]) -> Work:
     """dx = Σ dy_i; forward has nothing to do: the tops are the bottom's own memory."""
     step = steps[0]
     bottom, tops = step.bottoms[0].blob, [view.blob for view in step.tops]
-    if not step.needed or not step.propagate_down[0] or len(tops) < 2:
-        raise Refused("nothing is summed")
+    if not step.needed or not step.propagate_down[0]:
+        return Work()
     if any(blob.diff is bottom.diff for blob in tops):
         raise Refused("a top has the bottom's gradient")
     work = Work()
     layout = context.layout_of(bottom)
+    if len(tops) == 1:
+        work.backwards = [scaled(context, tops[0], bottom, layout, 1.0)]
+        return work
     try:
         work.backwards = [total(context, tops, "diff", bottom, layout, [1.0] * len(tops))]
     except Refused:  # its kernels want filled blocks
         work.backwards = [_added(context, tops[:2], bottom, layout, None, "diff")]
         work.backwards += [_added(context, (bottom, each), bottom, layout, None, "diff") for each in tops[2:]]
     return work
+
+
+def view(context: Context, steps: Sequence[Any]) -> Work:
+    """Another shape of the bottom's own memory: nothing to do. Readers find the layout that it was written in."""
+    if not steps[0].layer.shares_data:
+        raise Refused("pixels are shuffled")
+    return Work()

@@ -12,7 +12,8 @@ import numpy as np
 from layerforge.core.storage import HOST, Representation
 from layerforge.engines.onednn.library import ExecArg, Library, dims
 
-F32, BF16 = 3, 2
+F32, BF16, U8 = 3, 2, 6
+_DTYPES = {F32: np.float32, BF16: np.uint16, U8: np.uint8}
 ANY = 1  # format_tag_any: oneDNN chooses
 _PLAIN = (0, 2, 3, 4, 5, 6, 7)  # format tags a, ab, abc, … by number of axes
 _NDIMS, _DIMS, _TYPE, _PADDED, _NBLOCKS, _BLOCKS, _BLOCK_AXES, _STRIDES = 256, 257, 258, 260, 263, 264, 265, 14
@@ -52,7 +53,7 @@ class Layout:
         self._factory, self.desc, self.key = factory, desc, key
         self.shape: tuple[int, ...] = key[0]
         self.nbytes = factory.library.desc_size(desc)
-        self.dtype: Any = np.dtype(np.float32) if key[1] == F32 else np.dtype(np.uint16)
+        self.dtype: Any = np.dtype(_DTYPES.get(key[1], np.uint8))
         self.is_plain = key[1] == F32 and key[3] == () and self.shape == key[4] and key[2] == _row_major(self.shape)
         self.representation: Representation = HOST if self.is_plain else self
         self.name = _name(key)
@@ -88,6 +89,10 @@ class Layout:
     def takes(self, other: Any) -> bool:
         """Whether a conversion from there is direct."""
         return isinstance(other, Layout) and other.shape == self.shape
+
+    def row(self) -> Layout:
+        """The whole memory as one axis, padding too: for what treats every value alike."""
+        return self._factory.plain((self.nbytes // self.dtype.itemsize,), self.key[1])
 
     def __repr__(self) -> str:
         return f"<Layout {self.name} {self.shape}>"
@@ -156,13 +161,13 @@ class LayoutFactory:
         order[first], order[second] = second, first
         return self.ordered(shape, order)
 
-    def ordered(self, shape: Sequence[int], order: Sequence[int]) -> Layout:
+    def ordered(self, shape: Sequence[int], order: Sequence[int], dtype: int = F32) -> Layout:
         """The axes from the outermost to the innermost in this order."""
         strides, step = [0] * len(shape), 1
         for axis in reversed(order):
             strides[axis], step = step, step * shape[axis]
         return self.of(
-            self.library.make("memory_desc_create_with_strides", len(shape), dims(shape), F32, dims(strides))
+            self.library.make("memory_desc_create_with_strides", len(shape), dims(shape), dtype, dims(strides))
         )
 
     def channels_last(self, shape: Sequence[int]) -> Layout:
@@ -184,6 +189,16 @@ class LayoutFactory:
         if inner:
             return self.tagged(shape, _BLOCKED[len(shape), inner[0][1]])
         return self.plain(shape) if layout.is_plain else self.channels_last(shape)
+
+    def typed(self, layout: Layout, dtype: int) -> Layout | None:
+        """The same layout of another type; None for blocks of other axes than the channels."""
+        shape, inner = layout.shape, layout.key[3]
+        if layout.channel_block > 1:
+            return self.tagged(shape, _BLOCKED[len(shape), inner[0][1]], dtype)
+        if inner:
+            return None
+        order = sorted(range(len(shape)), key=lambda axis: -layout.key[2][axis])
+        return self.plain(shape, dtype) if layout.is_plain else self.ordered(shape, order, dtype)
 
     def of(self, desc: int) -> Layout:
         """The one layout equal to this descriptor, which may belong to a primitive."""

@@ -51,6 +51,7 @@ class Context:
     def __init__(self, library: Library, layouts: LayoutFactory) -> None:
         self.library, self.layouts = library, layouts
         self.scratch, self.spill, self.lent, self.sums = Scratch(), Scratch(), Scratch(), Scratch()
+        self.masks = Scratch()
         self.written: dict[Any, Layout] = {}  # Storage → layout
 
     def layout_of(self, blob: Blob) -> Layout:
