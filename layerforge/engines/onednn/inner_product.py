@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from layerforge.core.blob import Blob
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
 from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Lent, Primitive, Read, Write
@@ -19,8 +20,9 @@ def inner_product(context: Context, steps: Sequence[Any]) -> Work:
     slope = steps[1].layer.slope if len(steps) > 1 else None
     bottom, top, w = step.bottoms[0].blob, step.tops[0].blob, layer.W.blob
     outputs = layer.params.num_output
-    wide = layer.first == 1 and 3 <= len(bottom.shape) <= 5 and not layer.params.transpose
-    inner = bottom.shape[1:] if wide else (layer.k,)  # with its axes, blocked inputs fit without a reorder
+    seen = _axes(context, bottom)
+    wide = layer.first == 1 and 3 <= len(seen) <= 5 and not layer.params.transpose
+    inner = seen[1:] if wide else (layer.k,)  # with its axes, blocked inputs fit without a reorder
     x_shape, w_shape, y_shape = (layer.m, *inner), (outputs, *inner), (layer.m, outputs)
     order = layouts.exchanged(w_shape, 0, 1) if layer.params.transpose else layouts.plain(w_shape)
     b = layer.b.blob if layer.b else None
@@ -40,7 +42,7 @@ def inner_product(context: Context, steps: Sequence[Any]) -> Work:
             post_ops=relu_after(slope) if slope is not None else None,
         )
 
-    known = context.layout_of(bottom)
+    known = context.written.get(bottom.data) or context.layouts.plain(bottom.shape)
     any_x, any_w = layouts.any(x_shape), layouts.any(w_shape)
     wishes = [(known.desc, any_w)] if known.shape == x_shape else []
     if step.needed and not wide:  # plain weights serve all three passes
@@ -65,6 +67,13 @@ def inner_product(context: Context, steps: Sequence[Any]) -> Work:
             work.backwards.append(relu_backward(context, top, y, slope))
         work.backwards += _backward(context, step, forward, (x, weights, y), order)
     return work
+
+
+def _axes(context: Context, bottom: Blob) -> tuple[int, ...]:
+    """The bottom's shape, or that in which a layer before a Flatten has written the same memory."""
+    written = context.written.get(bottom.data)
+    flattened = written is not None and len(bottom.shape) == 2 and written.shape[0] == bottom.shape[0]
+    return written.shape if written is not None and flattened else bottom.shape
 
 
 def _backward(

@@ -81,6 +81,13 @@ ACCEPTED = {
     "tanh": layer("TanH"),
     "swish": layer("Swish", "swish_param { beta: 1.5 }"),
     "BNLL": layer("BNLL"),
+    "dropout": layer("Dropout"),
+    "dropout, unscaled": layer("Dropout", "dropout_param { dropout_ratio: 0.3 scale_train: false }"),
+    "flatten": layer("Flatten"),
+    "flatten, inner axes": layer("Flatten", "flatten_param { axis: 2 }"),
+    "reshape": layer("Reshape", "reshape_param { shape { dim: 0 dim: 3 dim: -1 } }"),
+    "squeeze": layer("Squeeze"),
+    "expanded axes": layer("ExpandDimsND", "expand_dims_nd_param { axis: 1 }"),
 }
 REFUSED = {
     "stochastic pooling": (pool("pool: STOCHASTIC kernel_size: 2 stride: 2"), "stochastic"),

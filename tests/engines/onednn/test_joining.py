@@ -4,6 +4,8 @@ import pytest
 from engines_compare import Pair, net_text
 
 from layerforge.core.errors import DeviceError
+from layerforge.core.storage import Traffic
+from layerforge.net.build import build_net
 from layerforge.netdef.types import Phase
 
 try:
@@ -98,3 +100,35 @@ def test_products_and_maxima_are_refused_with_their_reason():
     pair = Pair(net_text(conv("a", 6), conv("b", 6), "Eltwise j a b > j { eltwise_param { operation: PROD } }"))
     assert "PROD" in pair.refusals()["j"]
     pair.run()
+
+
+def test_a_reshape_that_shuffles_pixels_is_refused_with_its_reason():
+    pair = Pair(net_text(conv("a", 8), "Reshape x a > x { reshape_param { pixelshuffler: 2 } }"))
+    assert "shuffled" in pair.refusals()["x"]
+    pair.run()
+
+
+def test_a_split_that_sums_nothing_is_no_work():
+    pair = Pair(net_text(conv("a", 16), "ReLU r a > r", conv("b", 16, "a")), Phase.TEST, keep="outputs")
+    pair.engine = build_net(pair.engine.definition, Phase.TEST, keep="outputs", backward=False)
+    step = next(step for step in pair.engine.steps if "split" in pair.engine.layer_names[step.layers[0]])
+    assert step.engine == "ONEDNN" and not step.work.forwards and not step.work.backwards
+
+
+@pytest.mark.parametrize("outputs", [16, 20])
+def test_what_reads_a_flattened_blocked_value_agrees(outputs):
+    ip = f"InnerProduct i f > i {{ inner_product_param {{ num_output: 5 {FILL} }} }}"
+    pair = Pair(net_text(conv("a", outputs), "Flatten f a > f", ip))
+    pair.run()
+    pair.run()
+
+
+def test_flattening_before_an_inner_product_converts_nothing():
+    ip = f"InnerProduct i f > i {{ inner_product_param {{ num_output: 5 {FILL} }} }}"
+    pair = Pair(net_text(conv("a", 16), "Flatten f a > f", ip), keep="outputs")
+    pair.run()
+    before = Traffic.copies
+    pair.engine.clear_gradients()
+    pair.engine.forward()
+    pair.engine.backward()
+    assert Traffic.copies == before
