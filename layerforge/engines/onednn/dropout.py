@@ -13,7 +13,7 @@ from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import U8, Layout
 from layerforge.engines.onednn.primitive import Context, Descriptor, Primitive, Read, Write
-from layerforge.engines.onednn.step import Work, elements
+from layerforge.engines.step import Work, elements
 
 
 def dropout(context: Context, steps: Sequence[Any]) -> Work:
