@@ -229,11 +229,9 @@ class LARS(Rule):
     name = "LARS"
 
     def update(self, ops: Any, w: Array, g: Array, history: Sequence[Array], step: Step) -> None:
-        weight = math.sqrt(ops.sum_of_squares([w]))
-        gradient = step.scale * math.sqrt(ops.sum_of_squares([g]))
-        ratio = self.params.larc_eta * weight / (gradient + step.l2 * weight) if weight and gradient else 1.0
-        lr = min(step.lr, ratio) if self.params.larc_policy == "clip" else step.lr * ratio
-        ops.update_sgd(w, g, *history, lr=lr, momentum=step.momentum, **step.decay)
+        p = self.params
+        ops.update_lars(w, g, *history, lr=step.lr, momentum=step.momentum, eta=p.larc_eta,
+                        clip=p.larc_policy == "clip", **step.decay)
 
 
 def refuse_momentum(params: SolverParams) -> None:

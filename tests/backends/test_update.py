@@ -32,3 +32,9 @@ def test_float32_parameters_stay_float32():
 
 def test_sum_of_squares_runs_over_all_arrays():
     assert ops.sum_of_squares([np.array([1.0, 2.0]), np.array([[3.0]])]) == 14
+
+
+def test_rate_of_lars_follows_from_the_norms():
+    w, g, h = np.array([3.0, 4.0]), np.array([0.0, 2.0]), np.zeros(2)
+    ops.update_lars(w, g, h, lr=0.5, momentum=0.9, eta=0.2, scale=0.5, l2=0.2)
+    np.testing.assert_allclose(h, 0.5 * (0.2 * 5 / (0.5 * 2 + 0.2 * 5)) * (np.array([0, 1.0]) + 0.2 * np.array([3, 4])))

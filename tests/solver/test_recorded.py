@@ -12,6 +12,7 @@ from layerforge.core.storage import HOST
 from layerforge.layers.activation import ReLU
 from layerforge.schema.read import parse_solver
 from layerforge.solver.loop import Solver
+from layerforge.solver.rules import RULES, Rule
 
 NET = """
 name: "small"
@@ -56,6 +57,8 @@ CASES = {
     "Nesterov, L1": dict(fields='type: "Nesterov" regularization_type: "L1" weight_decay: 0.01'),
     "iter_size": dict(fields="iter_size: 3"),
     "clipping": dict(fields="clip_gradients: 0.05"),
+    "LARS": dict(fields='type: "LARS"', weight_decay=0.01),
+    "clipped LARS": dict(fields='type: "LARS" larc_policy: "clip"'),
 }
 
 
@@ -167,14 +170,24 @@ def test_layer_on_the_host_in_the_middle_is_named_as_the_reason(monkeypatch, cap
     assert solver.passes.launches == 0 and solver.updater.moving.launches == 2
 
 
-def test_rule_that_looks_at_values_is_run_step_by_step(caplog):
-    fields = 'type: "LARS"'
+class Signs(Rule):
+    """w ← w - lr · sign(g), with arrays made on the way."""
+
+    name, histories = "Signs", 0
+
+    def update(self, ops, w, g, history, step):
+        w -= step.lr * np.sign(self.regular(w, g, step))
+
+
+def test_rule_that_makes_arrays_is_run_step_by_step(caplog, monkeypatch):
+    monkeypatch.setitem(RULES, "Signs", Signs)
+    fields = 'type: "Signs"'
     recorded, stepwise = make(fields), make(fields, records=False)
     with caplog.at_level(logging.WARNING, "layerforge"):
         for solver in (recorded, stepwise):
             solver.step(5)
     same(recorded, stepwise)
-    assert "the update is not recorded as a CUDA graph: the sum of squares is read on the host" in caplog.text
+    assert "the update is not recorded as a CUDA graph: sign makes a new array" in caplog.text
     assert recorded.updater.moving.launches == 0 and recorded.passes.launches == 3
 
 

@@ -84,12 +84,15 @@ class Launcher:
     xp        the array module
     numbers   the table of the iteration that is being recorded, or rewritten; else None
     muted     kernels are not launched: only their changing numbers are wanted
+    control   the doubles with which the device judges the iteration that is under way (control.py); else None
     """
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
         self.numbers: Numbers | None = None
         self.muted = False
+        self.control: Any = None
+        self._kept: dict[str, Any] = {}
         self._rooms: list[Any] = []  # kept for ever, as the tables are: recorded iterations point into them
         self._tables: dict[tuple[str, bytes], Any] = {}
 
@@ -99,6 +102,13 @@ class Launcher:
             self.must_not_record("room for partial sums has to be taken first")
             self._rooms.append(self.xp.empty(max(count, ROOM), np.float64))
         return self._rooms[-1]
+
+    def keep(self, name: str, count: int) -> Any:
+        """So many doubles under this name, always the same ones."""
+        if name not in self._kept:
+            self.must_not_record("room for sums has to be taken first")
+            self._kept[name] = self.xp.zeros(count, np.float64)
+        return self._kept[name]
 
     def table(self, values: np.ndarray, dtype: Any) -> Any:
         """A small host array as a device array of this type. It is moved once; equal values give the same array.

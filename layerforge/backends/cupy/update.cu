@@ -1,8 +1,10 @@
 // Update rules: each thread moves one parameter w along its gradient g and leaves in g what was subtracted. First
 //     g = scale g + l2 w + l1 sign(w)
 // Numbers that change from one iteration to the next are given as doubles, or, in a recorded iteration, read from `row`,
-// a device array of the same numbers in the same order.
+// a device array of the same numbers in the same order. Where the device itself judges the iteration, `control` says
+// whether anything moves, and holds the scale.
 #include "common.cuh"
+#include "control.cuh"
 
 #define NUMBER(i, value) (real)(row ? row[i] : (value))
 
@@ -16,8 +18,10 @@ __device__ real regularised(real g, real w, Decay d) {
 // mean = decay mean + (1 - decay) x^2
 __device__ real decaying(real mean, real x, double decay) { return (real)decay * mean + (real)(1 - decay) * x * x; }
 
-#define DECAY double scale, double l2, double l1
-#define HAVE_DECAY(first) Decay {NUMBER(first, scale), NUMBER(first + 1, l2), NUMBER(first + 2, l1)}
+#define DECAY double scale, double l2, double l1, const double* control
+#define HAVE_DECAY(first) \
+    Decay {control ? (real)control[SCALE] : NUMBER(first, scale), NUMBER(first + 1, l2), NUMBER(first + 2, l1)}; \
+    if (control && !control[MOVES]) return
 
 // h = momentum h + lr g,  w = w - h
 extern "C" __global__ void sgd(real* w, real* g, real* h, int count, const double* row, double lr,
@@ -102,5 +106,21 @@ extern "C" __global__ void adam(real* w, real* g, real* m, real* v, int count, i
         if (decoupled) step += rate * regularised(0, w[i], decay);
         g[i] = step;
         w[i] -= step;
+    }
+}
+
+// For LARS: made = (lr r, momentum, scale, l2, l1), which sgd then reads as its row, with
+//     r = eta sqrt(norms[0]) / (scale sqrt(norms[1]) + l2 sqrt(norms[0]))
+// or 1 where a norm is 0; with clip: min(lr, r) instead of lr r.  norms: sums of squares of w and of g.
+extern "C" __global__ void lars_row(double* made, const double* norms, double eta, int clip, const double* row, double lr,
+                                    double momentum, DECAY) {
+    EACH(i, 1) {
+        double rate = row ? row[0] : lr, factor = control ? control[SCALE] : row ? row[2] : scale, part = row ? row[3] : l2;
+        double weight = sqrt(norms[0]), gradient = __dmul_rn(factor, sqrt(norms[1])), ratio = 1;
+        if (weight != 0 && gradient != 0) ratio = __dmul_rn(eta, weight) / __dadd_rn(gradient, __dmul_rn(part, weight));
+        made[0] = !clip ? __dmul_rn(rate, ratio) : ratio < rate ? ratio : rate;
+        made[1] = row ? row[1] : momentum;
+        made[2] = factor, made[3] = part;
+        made[4] = row ? row[4] : l1;
     }
 }

@@ -19,6 +19,17 @@ class CupyUpdateOps(UpdateOps):
     def update_sgd(self, w, g, h, *, lr, momentum, scale=1.0, l2=0.0, l1=0.0):
         _move(self.kernels, "sgd", (w, g, h), lr, momentum, scale, l2, l1)
 
+    def update_lars(self, w, g, h, *, lr, momentum, eta, clip=False, scale=1.0, l2=0.0, l1=0.0):
+        if not w.size:
+            return
+        norms, made = self.kernels.keep("norms", 2), self.kernels.keep("LARS", 5)
+        for i, x in enumerate((w, g)):
+            sum_channels(self.kernels, x, x, (1, 1, x.size), out=norms[i : i + 1], add=False)
+        row, values = self.kernels.changing(np.float64, (lr, momentum, scale, l2, l1))
+        fixed, control = (np.float64(eta), int(clip)), self.kernels.control
+        self.kernels.launch("update.cu", "lars_row", 1, made, norms, *fixed, row, *values, control)
+        self.kernels.launch("update.cu", "sgd", blocks(w.size), w, g, h, w.size, made, *values, control, dtype=w.dtype)
+
     def update_nesterov(self, w, g, h, *, lr, momentum, scale=1.0, l2=0.0, l1=0.0):
         _move(self.kernels, "nesterov", (w, g, h), lr, momentum, scale, l2, l1)
 
@@ -43,4 +54,5 @@ def _move(kernels, kernel, arrays, *numbers, sizes=()):
     count = arrays[0].size
     if count:
         row, values = kernels.changing(np.float64, numbers)
-        kernels.launch("update.cu", kernel, blocks(count), *arrays, count, *sizes, row, *values, dtype=arrays[0].dtype)
+        kernels.launch("update.cu", kernel, blocks(count), *arrays, count, *sizes, row, *values, kernels.control,
+                       dtype=arrays[0].dtype)

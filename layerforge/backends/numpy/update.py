@@ -1,6 +1,7 @@
 """Update rules on the host, block by block: a block stays in the cache while all the steps of a rule pass over it."""
 
 import functools
+import math
 
 import numpy as np
 
@@ -70,6 +71,12 @@ class NumpyUpdateOps(UpdateOps):
             h += g
             g[...] = h
             w -= h
+
+    def update_lars(self, w, g, h, *, lr, momentum, eta, clip=False, scale=1.0, l2=0.0, l1=0.0):
+        weight, gradient = math.sqrt(self.sum_of_squares([w])), scale * math.sqrt(self.sum_of_squares([g]))
+        ratio = eta * weight / (gradient + l2 * weight) if weight and gradient else 1.0
+        rate = min(lr, ratio) if clip else lr * ratio
+        self.update_sgd(w, g, h, lr=rate, momentum=momentum, scale=scale, l2=l2, l1=l1)
 
     @on_all_cores
     def update_nesterov(self, w, g, h, *, lr, momentum, scale=1.0, l2=0.0, l1=0.0):

@@ -27,6 +27,16 @@ class UpdateOps:
         """h ← momentum · h + lr · g;  w ← w - h"""
         raise NotImplementedError
 
+    def update_lars(
+        self, w: Array, g: Array, h: Array, *, lr: float, momentum: float, eta: float, clip: bool = False,
+        scale: float = 1.0, l2: float = 0.0, l1: float = 0.0,
+    ) -> None:
+        """update_sgd with lr · r,  r = eta · ‖w‖ / (scale · ‖g‖ + l2 · ‖w‖), or 1 where either norm is 0
+
+        clip: with min(lr, r). The norms are taken before anything moves.
+        """
+        raise NotImplementedError
+
     def update_nesterov(
         self, w: Array, g: Array, h: Array, *, lr: float, momentum: float,
         scale: float = 1.0, l2: float = 0.0, l1: float = 0.0,

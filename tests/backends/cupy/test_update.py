@@ -5,6 +5,7 @@ import pytest
 
 RULES = {
     "update_sgd": (1, dict(lr=0.1, momentum=0.9)),
+    "update_lars": (1, dict(lr=0.1, momentum=0.9, eta=0.02)),
     "update_nesterov": (1, dict(lr=0.1, momentum=0.9)),
     "update_adagrad": (1, dict(lr=0.1, delta=1e-3)),
     "update_rmsprop": (1, dict(lr=0.1, decay=0.98, delta=1e-3)),
@@ -31,6 +32,17 @@ def test_rules_agree(both, rule, decay):
 @pytest.mark.parametrize("decay", DECAYS[1:], ids=["L2", "L1"])
 def test_decay_beside_the_step_agrees(both, decay):
     both.compare("update_adam", *parts(both, "update_adam"), **RULES["update_adam"][1], **decay, decoupled=True)
+
+
+def test_larger_rate_of_lars_is_clipped(both):
+    both.compare("update_lars", *parts(both, "update_lars"), lr=1e-4, momentum=0.9, eta=0.02, clip=True)
+
+
+@pytest.mark.parametrize("zero", [0, 1], ids=["weights", "gradients"])
+def test_rate_of_lars_is_the_given_one_where_a_norm_is_0(both, zero):
+    arrays = parts(both, "update_lars")
+    arrays[zero][...] = 0
+    both.compare("update_lars", *arrays, lr=0.1, momentum=0.9, eta=0.02)
 
 
 def test_sum_of_squares_agrees(both):
