@@ -9,7 +9,6 @@ from layerforge import __version__
 from layerforge.cli import machine, options
 from layerforge.cli.flags import Command, UsageError
 from layerforge.cli.report import Row, collect_rows, listing, rows
-from layerforge.core.errors import DeviceError
 
 
 @rows("device_query")
@@ -66,12 +65,9 @@ def run(args: SimpleNamespace) -> int:
         wanted = {int(part) for part in parts}
     with options.limited(args.threads):
         print(listing(collect_rows("device_query", SimpleNamespace(wanted=wanted))))
-    found, reason = machine.gpus()
-    if args.gpu and not found:
-        raise DeviceError(f"no GPU: {reason}")
-    for number in sorted(wanted or ()):
-        if number >= len(found):
-            raise DeviceError(f"there is no GPU {number}", hint=f"the GPUs are numbered 0 to {len(found) - 1}")
+    if args.gpu:
+        for number in sorted(wanted or {0}):
+            machine.require_gpu(number)
     return 0
 
 

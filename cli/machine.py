@@ -66,6 +66,13 @@ def gpus() -> tuple[list[str], str]:
     return [describe(cupy, i) for i in range(device_count(cupy))], ""
 
 
+def require_gpu(number: int) -> None:
+    """Raises DeviceError when the GPU with this number cannot be used."""
+    from layerforge.backends.cupy.device import open_device
+
+    open_device(number)
+
+
 def gpu_libraries() -> list[tuple[str, str]]:
     """What the GPU backend is made of: versions, and what is missing with its cure."""
     from layerforge.backends.cupy import device
@@ -74,8 +81,12 @@ def gpu_libraries() -> list[tuple[str, str]]:
     rows = [("GPU libraries", ", ".join(f"{name} {version}" for name, version in found) or "none")]
     with contextlib.suppress(DeviceError):
         rows.insert(0, ("CUDA", device.versions(device.load_cupy())))
-    if missing:
-        rows.append(("GPU libraries missing", f"{', '.join(missing)} ({device.INSTALL})"))
+    needed = [name for name in missing if name in device.PACKAGES]
+    optional = [f"{name} ({device.OPTIONAL[name]})" for name in missing if name in device.OPTIONAL]
+    if needed:
+        rows.append(("GPU libraries missing", f"{', '.join(needed)} ({device.INSTALL})"))
+    if optional:
+        rows.append(("Optional, not there", f"{', '.join(optional)}; pip install 'layerforge[gpu-io]'"))
     return rows
 
 

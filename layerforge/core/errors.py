@@ -52,12 +52,13 @@ class DeviceError(LayerForgeError):
 class OutOfMemory(DeviceError):
     """A device is full.
 
-    total  bytes it has
+    total      bytes it has
+    explained  whether the message says what the net needs
     """
 
     def __init__(self, message: str, total: int, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
-        self.total = total
+        self.total, self.explained = total, False
 
 
 class NotRecordable(DeviceError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from layerforge.core.errors import NetError
 from layerforge.core.limits import memory_limit
-from layerforge.core.storage import Representation, Storage
+from layerforge.core.storage import HOST, Representation, Storage
 from layerforge.core.workspace import Buffer
 from layerforge.graph.memory import MemoryPlan
 
@@ -81,7 +81,12 @@ def footprint(net: Net, history: Iterable[Storage] = ()) -> Footprint:
 
 
 def check_fits(net: Net, history: Iterable[Storage] = ()) -> None:
-    """Raises NetError for a net that is larger than the memory there is, with the plan's figures and the cure."""
+    """Raises NetError for a net that is larger than the host's memory, with the plan's figures and the cure.
+
+    A device says itself when it is full.
+    """
+    if net.backend.representation is not HOST:
+        return
     limit, why = memory_limit()
     found = footprint(net, history)
     if not limit or found.peak <= limit:

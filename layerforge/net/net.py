@@ -21,6 +21,7 @@ from layerforge.graph.sharing import Learnable
 from layerforge.graph.step import Step
 from layerforge.graph.wire import Graph
 from layerforge.layers.base import Layer
+from layerforge.net.fitting import saying_what_fits
 from layerforge.net.footprint import check_fits
 from layerforge.netdef.types import NetDef, Phase
 
@@ -104,7 +105,7 @@ class Net:
             check_fits(self)
             self._fits = True
         memory.start(start <= 0 and end >= len(self.layers) - 1 and not self._hooked)
-        with self.taking_lent():
+        with self.taking_lent(), saying_what_fits(self):
             for step in self._steps:
                 memory.enter()
                 for piece in self._up(step, start, end):
@@ -131,7 +132,7 @@ class Net:
             raise NetError(f"net {self.name!r} was built to run forward only", hint="build it with backward=True")
         memory = self.memory
         memory.turn(end <= 0 and start >= len(self.layers) - 1 and not self._hooked)
-        with self.taking_lent():
+        with self.taking_lent(), saying_what_fits(self):
             for number in reversed(range(len(self._steps))):
                 step = self._steps[number]
                 memory.enter()

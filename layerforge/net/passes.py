@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from layerforge.core.errors import OutOfMemory
 from layerforge.core.storage import HOST, Storage
 from layerforge.graph.step import Step
+from layerforge.net.fitting import saying_what_fits
 from layerforge.net.net import Net
 from layerforge.net.recorded import Recorded
 
@@ -48,37 +46,6 @@ def recorded_from(net: Net) -> tuple[int, str]:
             if net.gradients.layers[index] or net.layers[index].blobs:
                 return 0, f"{net.layers[net.steps[last].layers[0]].definition} {reasons[last]}"
     return last + 1, "" if last + 1 < len(net.steps) else "all layers work on the host"
-
-
-@contextlib.contextmanager
-def saying_what_fits(net: Net) -> Iterator[None]:
-    """Makes of a full device an error with what the net needs, and the largest batch that would fit."""
-    try:
-        yield
-    except OutOfMemory as error:
-        blobs, parameters = memory_of(net)
-        samples = max((blob.shape[0] for blob in net.blob_list if blob.shape), default=1)
-        fits = fitting_batch(samples, blobs, parameters, error.total)
-        cure = f"batch_size: {fits} would fit" if fits else "not even one sample would fit"
-        raise OutOfMemory(
-            f"{error.message}. With {samples} samples a batch the net needs {blobs / 2**30:.1f} GiB for its blobs and "
-            f"{parameters / 2**30:.1f} GiB for parameters, their gradients and history",
-            error.total, hint=f"{cure}, if nothing else uses the GPU",
-        ) from error
-
-
-def memory_of(net: Net) -> tuple[int, int]:
-    """Bytes of the blobs with the gradients they get; and of parameters, their gradients and one history."""
-    own = {id(view.blob.data): view.blob for layer in net.layers for view in layer.blobs}
-    parameters = 3 * sum(blob.data.nbytes for blob in own.values())
-    both = (storage for blob in net.blob_list for storage in (blob.data, blob.diff))
-    held = {id(storage): storage.nbytes for storage in both if storage.allocated}
-    return sum(held.values()) + sum(b.data.nbytes for b in net.blob_list if not b.data.allocated), parameters
-
-
-def fitting_batch(samples: int, blobs: int, parameters: int, total: int, reserve: float = 0.1) -> int:
-    """The largest batch whose blobs leave a tenth of the memory for scratch and the driver."""
-    return max(0, int((total * (1 - reserve) - parameters) * samples // max(blobs, 1)))
 
 
 class Passes:

@@ -12,6 +12,7 @@ from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST, Representation, Storage
 from layerforge.core.use import Access, Use
 from layerforge.graph.memory import Around
+from layerforge.net.fitting import saying_what_fits
 from layerforge.net.net import Net
 from layerforge.net.recorded import Recorded
 from layerforge.solver.params import SolverParams
@@ -67,7 +68,7 @@ class Updater:
     @np.errstate(all="ignore")  # a gradient that overflows shows in the next loss, which is watched
     def apply(self, iteration: int, loss: float, say: Say) -> None:
         """One update of every parameter from its gradient. Where lr_mult is 0, parameter and history stay."""
-        with self.net.taking_lent():
+        with self.net.taking_lent(), saying_what_fits(self.net):  # the histories are taken now
             self._plan(iteration, loss, say)
             self.moving()
 

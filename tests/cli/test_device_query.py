@@ -11,6 +11,7 @@ import threadpoolctl
 from layerforge.backends.cupy import device
 from layerforge.cli import machine, options
 from layerforge.cli.main import main
+from layerforge.core.errors import DeviceError
 
 
 def test_lists_processor_cores_matrix_library_and_versions(capsys):
@@ -70,14 +71,27 @@ def test_forced_kernels_are_warned_of():
     assert machine.core_type_warning({}) is None
 
 
+def there(count):
+    """Only GPUs below this number can be used."""
+
+    def require(number):
+        if number >= count:
+            raise DeviceError(f"there is no GPU {number}")
+
+    return require
+
+
 def test_a_missing_gpu_that_is_asked_for_is_an_error_with_the_reason(capsys, monkeypatch):
     monkeypatch.setattr(machine, "gpus", lambda: ([], "the CUDA driver finds none"))
+    monkeypatch.setattr(machine, "require_gpu", there(0))
     assert main(["device_query", "-gpu", "0"]) == 1
-    assert "no GPU: the CUDA driver finds none" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "none: the CUDA driver finds none" in captured.out and "there is no GPU 0" in captured.err
 
 
 def test_a_gpu_number_beyond_the_last_is_an_error(capsys, monkeypatch):
     monkeypatch.setattr(machine, "gpus", lambda: (["Card"], ""))
+    monkeypatch.setattr(machine, "require_gpu", there(1))
     assert main(["device_query", "-gpu", "0,1"]) == 1
     captured = capsys.readouterr()
     assert "GPU 0" in captured.out and "there is no GPU 1" in captured.err

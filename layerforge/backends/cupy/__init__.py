@@ -6,7 +6,7 @@ from typing import Any
 
 from layerforge.backends.cupy.channels import CupyChannelOps
 from layerforge.backends.cupy.convolution import CupyConvolutionOps
-from layerforge.backends.cupy.device import DeviceMemory, open_device
+from layerforge.backends.cupy.device import DeviceMemory, open_device, using
 from layerforge.backends.cupy.flow import CupyFlowOps
 from layerforge.backends.cupy.interpolation import CupyInterpolationOps
 from layerforge.backends.cupy.kernels import Kernels
@@ -73,7 +73,7 @@ class CupyBackend:
 
     From here on the device and the stream are the current ones of this thread; another thread calls `use` first.
 
-    Raises DeviceError when CuPy, the driver or the device is missing, or their CUDA versions do not fit.
+    Raises DeviceError when CuPy, the driver or the device is missing, their CUDA versions do not fit, or it refuses.
     """
 
     name = "cupy"
@@ -81,8 +81,9 @@ class CupyBackend:
     def __init__(self, device: int = 0) -> None:
         self.xp = open_device(device)
         self.number, self.device = device, f"cuda:{device}"
-        self.xp.cuda.Device(device).use()
-        self.stream = self.xp.cuda.Stream(non_blocking=True)  # a captured iteration needs a stream of its own
+        with using(self.xp, device):
+            self.xp.cuda.Device(device).use()
+            self.stream = self.xp.cuda.Stream(non_blocking=True)  # a captured iteration needs a stream of its own
         self.representation = DeviceMemory(self.xp, device, self.stream)
         self.ops = CupyOps(self.xp, Kernels(self.xp, device, self.stream))
         self.recorder = Recorder(self.xp, self.stream, self.ops.kernels, self.representation)

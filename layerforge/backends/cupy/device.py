@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ PACKAGES = {
     "nvidia-cudnn-frontend": "graphs of cuDNN",
 }
 """What the extra `gpu` installs, and what for."""
+OPTIONAL = {"nvidia-nvimgcodec-cu13": "decodes pictures", "nvidia-nvjpeg": "JPEG on the GPU"}
+"""What the extra `gpu-io` adds."""
 
 
 def load_cupy() -> Any:
@@ -57,7 +61,8 @@ def open_device(number: int) -> Any:
     count = device_count(cupy)
     if count == 0:
         raise DeviceError(
-            "the NVIDIA driver sees no GPU", hint="look at CUDA_VISIBLE_DEVICES and `nvidia-smi`; or run on the CPU"
+            f"the NVIDIA driver sees no GPU{_why_none(cupy)}",
+            hint="look at CUDA_VISIBLE_DEVICES and `nvidia-smi`; or run on the CPU",
         )
     if not 0 <= number < count:
         there = "GPU 0 alone" if count == 1 else f"the GPUs 0 to {count - 1}"
@@ -81,6 +86,27 @@ def device_count(cupy: Any) -> int:
         return 0
 
 
+def _why_none(cupy: Any) -> str:
+    """What the driver says about it, where it is more than that there is none."""
+    try:
+        cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return "" if "NoDevice" in str(error) else f": {error}"
+    return ""
+
+
+@contextlib.contextmanager
+def using(cupy: Any, number: int) -> Iterator[None]:
+    """Makes of a device that is there but refuses an error that says why: taken by others, not set up, broken."""
+    try:
+        yield
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise DeviceError(
+            f"GPU {number} cannot be used: {str(error).splitlines()[0]}",
+            hint="look at `nvidia-smi`: is it in use by one program alone, or in error? Or run on the CPU",
+        ) from error
+
+
 def describe(cupy: Any, number: int) -> str:
     """Name, memory, capability and size of one device."""
     about = cupy.cuda.runtime.getDeviceProperties(number)
@@ -98,10 +124,10 @@ def versions(cupy: Any) -> str:
     return f"{known}, cupy for CUDA {version_text(built)}"
 
 
-def packages() -> tuple[list[tuple[str, str]], list[str]]:
+def packages(names: Iterable[str] = (*PACKAGES, *OPTIONAL)) -> tuple[list[tuple[str, str]], list[str]]:
     """The GPU's libraries that are installed, (name, version), and the names of those that are missing."""
     found, missing = [], []
-    for name in PACKAGES:
+    for name in names:
         try:
             found.append((name, importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:
@@ -179,10 +205,13 @@ class DeviceMemory:
         try:
             return self._cupy.zeros(count, dtype)
         except self._cupy.cuda.memory.OutOfMemoryError as error:
-            free, total = (size / 2**30 for size in self._cupy.cuda.runtime.memGetInfo())
-            wanted = count * np.dtype(dtype).itemsize / 2**20
-            raise OutOfMemory(
-                f"GPU {self._device} has no memory for {wanted:.1f} MiB more: {free:.1f} of {total:.1f} GiB are free",
-                int(total * 2**30),
-                hint="use a smaller batch_size, or end other programs that use this GPU",
-            ) from error
+            raise self.full(count * np.dtype(dtype).itemsize) from error
+
+    def full(self, wanted: int = 0) -> OutOfMemory:
+        """The error that says how many bytes more were wanted, and what is free."""
+        free, total = (int(size) for size in self._cupy.cuda.runtime.memGetInfo())
+        more = f"{wanted / 2**20:.1f} MiB more" if wanted else "what an operation needs"
+        return OutOfMemory(
+            f"GPU {self._device} has no memory for {more}: {free / 2**30:.1f} of {total / 2**30:.1f} GiB are free",
+            total, hint="use a smaller batch_size, or end other programs that use this GPU",
+        )

@@ -6,9 +6,11 @@ import types
 
 import numpy as np
 import pytest
+from tiny_solver import NET, solver_text
 
 from layerforge.backends import get_backend
 from layerforge.backends.cupy import device
+from layerforge.cli.main import main
 from layerforge.core.errors import DeviceError
 from layerforge.core.storage import HOST, Storage
 
@@ -57,12 +59,12 @@ class FakeDevice(contextlib.nullcontext):
         pass
 
 
-def fake_cupy(driver=13000, built=13020, devices=1, memory=1 << 20):
+def fake_cupy(driver=13000, built=13020, devices=1, memory=1 << 20, fault="cudaErrorNoDevice: none is detected"):
     """A cupy that sees this driver, these devices and this much memory."""
 
     def count():
         if devices == 0:
-            raise RuntimeFault("no device")
+            raise RuntimeFault(fault)
         return devices
 
     def zeros(n, dtype):
@@ -138,6 +140,49 @@ def test_newer_driver_is_fine(install):
 def test_driver_without_devices_is_said(install):
     install(fake_cupy(devices=0))
     assert message() == "the NVIDIA driver sees no GPU"
+
+
+def test_driver_that_refuses_says_why(install):
+    install(fake_cupy(devices=0, fault="cudaErrorSystemNotReady: system not yet initialized"))
+    assert message() == "the NVIDIA driver sees no GPU: cudaErrorSystemNotReady: system not yet initialized"
+
+
+def test_device_that_refuses_says_why(install, monkeypatch):
+    cupy = fake_cupy()
+    install(cupy)
+
+    def busy(number):
+        raise RuntimeFault("cudaErrorDevicesUnavailable: busy\nand more")
+
+    cupy.cuda.Device = busy
+    assert message() == "GPU 0 cannot be used: cudaErrorDevicesUnavailable: busy"
+
+
+@pytest.mark.parametrize(
+    "fake, gpu, said",
+    [
+        (None, "0", "cupy is not installed"),
+        (dict(driver=0), "0", "there is no NVIDIA driver"),
+        (dict(driver=12080), "0", "the NVIDIA driver knows CUDA 12.8, this cupy is built for CUDA 13.2"),
+        (dict(devices=0), "0", "the NVIDIA driver sees no GPU"),
+        (dict(devices=2), "5", "there is no GPU 5, this computer has the GPUs 0 to 1"),
+    ],
+    ids=["cupy", "driver", "major", "none", "number"],
+)
+@pytest.mark.parametrize("command", ["train", "time", "device_query"])
+def test_command_line_says_it_once_and_exits_with_1(install, tmp_path, capsys, monkeypatch, fake, gpu, said, command):
+    cupy = fake and fake_cupy(**fake)
+    if cupy:
+        about = {"name": b"GPU", "totalGlobalMem": 2**30, "major": 9, "minor": 0, "multiProcessorCount": 132}
+        cupy.cuda.runtime.getDeviceProperties = lambda number: about
+    install(cupy)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.prototxt").write_text(NET)
+    (tmp_path / "solver.prototxt").write_text(solver_text())
+    what = {"train": ["--solver", "solver.prototxt"], "device_query": []}.get(command, ["--model", "net.prototxt"])
+    assert main([command, *what, "--gpu", gpu]) == 1
+    error = capsys.readouterr().err
+    assert error.count(said) == 1 and "Traceback" not in error and "hint" in error
 
 
 @pytest.mark.parametrize(
@@ -241,3 +286,4 @@ def test_missing_packages_are_listed(monkeypatch):
     monkeypatch.setattr(device.importlib.metadata, "version", version)
     found, missing = device.packages()
     assert ("cupy-cuda13x", "14.2.0") in found and missing == ["nvidia-cudnn-cu13", "nvidia-cudnn-frontend"]
+    assert ("nvidia-nvjpeg", "14.2.0") in found
