@@ -13,8 +13,10 @@ from cpu_kernels import kernel_texts, needs_compiler
 from layerforge.backends.cupy.kernels import FOLDER
 
 TESTS = Path(__file__).resolve().parents[1]
+FOLDER_OF_TESTS = TESTS / "backends" / "cupy"
 PACKAGE = FOLDER.parents[1]
-COMPARING = "cpu-float32 or test_layout"  # the tests with the fixture `both`, and those of the layouts
+COMPARING = "not float64"
+APART = ("golden_on_stand_in", "layers_on_stand_in", "command_line", "recorder", "device", "kernels")  # of whole nets
 KERNELS = sorted((path.name, kernel) for path in FOLDER.glob("*.cu") for kernel in kernel_texts(path.name))
 
 
@@ -24,7 +26,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, ...]]:
     needs_compiler()
     census = tmp_path_factory.mktemp("census") / "kernels"
     command = [sys.executable, "-m", "pytest", "-p", "kernel_census", "--census", str(census), "-p", "no:cacheprovider",
-               "-k", COMPARING, str(TESTS / "backends" / "cupy")]
+               "-m", "not gpu", "-k", COMPARING, str(FOLDER_OF_TESTS),
+               *(f"--ignore={FOLDER_OF_TESTS}/test_{name}.py" for name in APART)]
     paths = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(command, cwd=TESTS.parent, env={**environment, "PYTHONPATH": paths}, capture_output=True,
