@@ -52,7 +52,7 @@ def _onednn(keep: str, kind: str) -> list[Engine]:
 
     check_type(kind)
     try:
-        return [OneDnnEngine(load(), keep)]
+        return [OneDnnEngine(load(), keep, kind)]
     except DeviceError:
         return []
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from nets import NETS
 
 
-def layerforge_step(name, train):
+def layerforge_step(name, train, compute_type="FP32"):
     from layerforge.core.storage import HOST
     from layerforge.net.build import build_net
     from layerforge.netdef.types import Phase
@@ -27,7 +27,8 @@ def layerforge_step(name, train):
 
     make, batch = NETS[name]
     phase = Phase.TRAIN if train else Phase.TEST
-    net = build_net(parse_net(str(make(batch, train))), phase, keep="outputs", backward=train)
+    definition = parse_net(str(make(batch, train)))
+    net = build_net(definition, phase, keep="outputs", backward=train, compute_type=compute_type)
     rng = np.random.default_rng(0)
     data = rng.standard_normal(net.blobs["data"].shape).astype(np.float32)
     label = rng.integers(0, 10, batch).astype(np.float32)
@@ -87,7 +88,8 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def main(system, name, mode, threads, clock="wall"):
-    if system == "layerforge":
+    ours = {"layerforge": "FP32", "layerforge-bf16": "BF16"}
+    if system in ours:
         import layerforge.solver.updater  # noqa: F401  the peak is counted above the imports, on both sides
         from layerforge.backends import get_backend
         from layerforge.engines import default_engines
@@ -102,8 +104,8 @@ def main(system, name, mode, threads, clock="wall"):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     step = (
-        layerforge_step(name, mode == "train")
-        if system == "layerforge"
+        layerforge_step(name, mode == "train", ours[system])
+        if system in ours
         else torch_step(name, mode == "train", system == "channels_last")
     )
     made = time.perf_counter() - start

@@ -12,7 +12,7 @@ from layerforge.core.storage import HOST
 from layerforge.core.use import Access, Use
 from layerforge.engines.normalization import NormLayers
 from layerforge.engines.onednn import numbers as n
-from layerforge.engines.onednn.layout import Layout, aligned_zeros
+from layerforge.engines.onednn.layout import F32, Layout, aligned_zeros
 from layerforge.engines.onednn.primitive import (
     Argument,
     Context,
@@ -154,7 +154,7 @@ def batch_norm(context: Context, steps: Sequence[Any], source: Blob | None = Non
     forward = Descriptor(
         context, "batch_normalization_forward", prop, x.desc, x.desc, norm.eps, flags | n.GLOBAL_STATISTICS
     ).fast()
-    small = layouts.plain((norm.channels,))
+    small = layouts.plain((norm.channels,), F32)
     statistics = [Fixed(n.MEAN, small, mean), Fixed(n.VARIANCE, small, variance)]
     arguments: list[Argument] = [Read(n.SRC, data, "data", x), Write(n.DST, top, "data", x), *statistics]
     arguments += [
@@ -193,7 +193,7 @@ class _Gradient:
         self.sums = GradientSums(context, pieces, x, norm.eps, data, norm.top, target, workspace)
         self.total = elements(x.shape) // norm.channels
         self.rest: Runs | None = None
-        self.wide = context.layouts.like(x, (1, norm.channels, *(1 for _ in x.shape[2:])))
+        self.wide = context.layouts.like(x, (1, norm.channels, *(1 for _ in x.shape[2:])), F32)
         self.slope, self.offset = (aligned_zeros(self.wide.nbytes) for _ in range(2))
         if norm.batch and first.propagate_down[0]:
             self.rest = _PlainRest(self, data, target, x) if x.is_plain else self._rest(context, data, target, x)

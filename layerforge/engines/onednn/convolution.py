@@ -9,20 +9,19 @@ from typing import Any
 from layerforge.core.blob import Blob
 from layerforge.core.storage import Representation
 from layerforge.engines.onednn import numbers as n
-from layerforge.engines.onednn.layout import Layout
+from layerforge.engines.onednn.layout import F32, Layout
 from layerforge.engines.onednn.library import dims
 from layerforge.engines.onednn.primitive import (
     Argument,
     Context,
     Descriptor,
     Gradient,
-    Lent,
     Primitive,
     Read,
     Write,
 )
 from layerforge.engines.onednn.step import relu_after
-from layerforge.engines.onednn.weighted import best, make_home, relu_backward, weight_gradient
+from layerforge.engines.onednn.weighted import again, best, make_home, relu_backward, weight_gradient
 from layerforge.engines.step import Refused, Work, elements
 
 MUCH = 1.5  # blocked work over work, from which on kernels without padding are faster
@@ -47,8 +46,9 @@ class Shape:
         groups = (group,) if group > 1 else ()
         self.w = (*groups, outputs // group, layer.channels // group, *kernel)
         at = len(groups)
-        plain = context.layouts.plain(self.w)
-        self.order: Layout = context.layouts.exchanged(self.w, at, at + 1) if self.transposed else plain
+        layouts = context.layouts
+        plain = layouts.plain(self.w, F32)
+        self.order: Layout = layouts.exchanged(self.w, at, at + 1, F32) if self.transposed else plain
         channels = layer.channels // group, outputs // group
         padded = math.prod(-(-c // BLOCK) * BLOCK for c in channels)
         self.padding = (
@@ -88,11 +88,11 @@ def convolution(
     shape = Shape(context, layer, top)
     layouts = context.layouts
     w, b = parameters or (layer.W.blob, layer.b.blob if layer.b else None)
-    bias = layouts.plain(b.shape) if b else None
+    bias = layouts.plain(b.shape, F32) if b else None
     bias_desc = bias.desc if bias else None
     work = Work()
     work.flops = 2 * shape.multiplications
-    forward = _forward(context, step, shape, bias_desc, slope)
+    forward = _forward(context, step, shape, bias_desc, slope, context.type_of(into or top))
     if added is not None:
         forward = _with_sum(context, forward, shape, bias_desc, slope)
     x, weights, y = forward.layout(n.SRC), forward.layout(n.WEIGHTS), forward.layout(n.DST)
@@ -107,20 +107,26 @@ def convolution(
     if added is not None:
         arguments.append(Read(n.FIRST_POST_OP, added, "data", y))
     work.forwards = [Primitive(forward, arguments)]
-    context.writes(into or top, y if y.shape == top.shape else None)
+    context.writes(into or top, y if y.shape == top.shape else layouts.plain(top.shape, y.type))
     if step.needed:
-        make_home(w, stored)
+        if weights.type == F32:
+            make_home(w, stored)
         if slope is not None:
             work.backwards.append(relu_backward(context, top, y, slope))
         work.backwards += _backward(context, step, shape, forward, (x, weights, y), stored)
     return work
 
 
-def _forward(context: Context, step: Any, shape: Shape, bias: int | None, slope: float | None) -> Descriptor:
-    """What oneDNN chooses: blocked channels in training. Channels last where blocks would be padded much."""
+def _forward(
+    context: Context, step: Any, shape: Shape, bias: int | None, slope: float | None, dtype: int
+) -> Descriptor:
+    """What oneDNN chooses: blocked channels in training. Channels last where blocks would be padded much.
+
+    dtype  the type of the output
+    """
     layouts = context.layouts
-    free = layouts.any(shape.x), layouts.any(shape.y)
-    last = layouts.channels_last(shape.x).desc, layouts.channels_last(shape.y).desc
+    free = layouts.any(shape.x), layouts.any(shape.y, dtype)
+    last = layouts.channels_last(shape.x).desc, layouts.channels_last(shape.y, dtype).desc
     for x, y in (last, free) if step.needed and shape.padding > MUCH else (free,):
         try:
             desc = Descriptor(
@@ -172,12 +178,12 @@ def _backward(
 ) -> list[Primitive]:
     layer, layouts = step.layer, context.layouts
     bottom, top = step.bottoms[0].blob, step.tops[0].blob
-    x, weights, y = (each.desc for each in chosen)
-    anything = layouts.any(shape.x), layouts.any(shape.w), layouts.any(shape.y)
+    x, weights, y = chosen[0].desc, chosen[1].desc, layouts.typed(chosen[2]).desc
+    anything = layouts.any(shape.x), layouts.any(shape.w, F32), layouts.any(shape.y)
     found = []
     b = layer.b.blob if layer.b and layer.needs_gradient[1] else None
     if layer.needs_gradient[0] or b:
-        bias = layouts.plain(b.shape) if b else None
+        bias = layouts.plain(b.shape, F32) if b else None
 
         def make_weights(x: int, w: int, y: int) -> Descriptor:
             return Descriptor(
@@ -192,7 +198,10 @@ def _backward(
                 forward.handle,
             )
 
-        desc = best(make_weights, anything, (x, weights, y), (x, anything[1], y), (anything[0], weights, anything[2]))
+        wishes = [(x, weights, y), (x, anything[1], y), (anything[0], weights, anything[2])]
+        if chosen[1].type != F32:
+            wishes = wishes[1:2]
+        desc = best(make_weights, anything, *wishes)
         found.append(Primitive(desc, _gradients(context, desc, layer, bottom, top, shape, b, bias)))
     if step.propagate_down[0]:
 
@@ -201,13 +210,14 @@ def _backward(
                 context, f"{shape.name}_backward_data", shape.algorithm, x, w, y, *shape.window, forward.handle
             )
 
-        desc = best(make_data, anything, (x, weights, y), (x, anything[1], y))
+        free = layouts.any(shape.w)
+        desc = best(make_data, (anything[0], free, anything[2]), (x, weights, y), (x, free, y))
         used = desc.layout(n.WEIGHTS)
         found.append(
             Primitive(
                 desc,
                 [
-                    Lent(n.WEIGHTS, layer.W.blob, used, layouts.stored(used, shape.order), context),
+                    again(context, layer.W.blob, used, chosen[1], shape.order),
                     Read(n.DIFF_DST, top, "diff", desc.layout(n.DIFF_DST)),
                     Write(n.DIFF_SRC, bottom, "diff", desc.layout(n.DIFF_SRC)),
                 ],

@@ -33,8 +33,8 @@ def dropout(context: Context, steps: Sequence[Any]) -> Work:
                 work.backwards = [times(context, top, bottom, "diff", x, layer.factor)]
         return work
     mask, bits = Blob(bottom.shape, np.float32, "mask"), context.layouts.typed(x, U8)
-    if bits is None:
-        x, bits = context.layouts.plain(bottom.shape), context.layouts.plain(bottom.shape, U8)
+    if bits.row_major and not x.row_major:
+        x = context.layouts.plain(bottom.shape)
         context.writes(top, x)
     work.flops = 2 * elements(top.shape)
     work.forwards = [Draw(context, layer, mask, bits), masked(context, (bottom, top, "data", x), mask, bits, layer)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from layerforge.engines.fusion import follows, fusable_relu, norm_length, overwritten, sum_length
+from layerforge.engines.fusion import follows, fusable_relu, norm_length, overwritten, pinned, sum_length
 from layerforge.engines.lowering import Refusal
 from layerforge.engines.onednn.batch_norm import batch_norm
 from layerforge.engines.onednn.convolution import convolution
@@ -61,6 +61,8 @@ def _pointwise(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
     return pointwise, 1
 
 
+VIEWS = ("Flatten", "Reshape", "Squeeze", "ExpandDimsND")
+
 RULES: dict[str, Chooser] = {
     "Convolution": _convolution,
     "DepthwiseConvolution": _convolution,
@@ -75,7 +77,7 @@ RULES: dict[str, Chooser] = {
     "Concat": _alone(concat),
     "Split": _alone(split),
     "Dropout": _alone(dropout),
-    **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "ExpandDimsND"), _alone(view)),
+    **dict.fromkeys(VIEWS, _alone(view)),
     **dict.fromkeys(FUNCTIONS, _pointwise),
 }
 """Layer type → which rule takes it, and how many layers from it on run as one."""
@@ -84,20 +86,28 @@ ALONE: dict[str, Rule] = dict.fromkeys(("Convolution", "DepthwiseConvolution"), 
 """The rule for a single layer, where the rule for it and those behind refuses."""
 
 
+EXACT = ("Softmax", "Split", *VIEWS)
+"""Layers that compute in float32 whatever the net does, and some that compute nothing."""
+
+
 class OneDnnEngine:
     """Plans one net.
 
-    keep  "all": only what works in place may be hidden;  "outputs": whatever lies between may be
+    keep          "all": only what works in place may be hidden;  "outputs": whatever lies between may be
+    compute_type  FP32 or BF16
     """
 
     name, backend = "ONEDNN", "numpy"
 
-    def __init__(self, library: Library, keep: str = "all") -> None:
+    def __init__(self, library: Library, keep: str = "all", compute_type: str = "FP32") -> None:
         self.keep = keep
-        self.context = Context(library, LayoutFactory(library))
+        self.context = Context(library, LayoutFactory(library), compute_type)
+        self._steps: Steps = ()
 
     def lower(self, steps: Steps, index: int) -> OneDnnStep | Refusal:
         """A step that runs steps[index] and perhaps the layers behind it, or why not."""
+        if self._steps is not steps:
+            self._steps, self.context.exact = steps, exact_values(steps)
         try:
             return self._lower(steps, index)
         except Refused as refusal:
@@ -117,6 +127,15 @@ class OneDnnEngine:
             if count == 1:
                 raise
         return OneDnnStep(self.context, steps[index : index + 1], ALONE.get(layer.type, rule))
+
+
+def exact_values(steps: Steps) -> set[Any]:
+    """The values that nobody reads but losses, outputs and others that compute in float32."""
+    found = {view.blob.data for step in steps for view in step.tops}
+    for step in steps:
+        if step.layer.type in RULES and step.layer.type not in EXACT and not pinned(step):
+            found.difference_update(view.blob.data for view in step.bottoms)
+    return found
 
 
 def check_values(step: Any) -> None:

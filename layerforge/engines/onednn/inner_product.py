@@ -7,10 +7,10 @@ from typing import Any
 
 from layerforge.core.blob import Blob
 from layerforge.engines.onednn import numbers as n
-from layerforge.engines.onednn.layout import Layout
-from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Lent, Primitive, Read, Write
+from layerforge.engines.onednn.layout import F32, Layout
+from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Primitive, Read, Write
 from layerforge.engines.onednn.step import relu_after
-from layerforge.engines.onednn.weighted import best, make_home, relu_backward, weight_gradient
+from layerforge.engines.onednn.weighted import again, best, make_home, relu_backward, weight_gradient
 from layerforge.engines.step import Work, elements
 
 
@@ -24,10 +24,10 @@ def inner_product(context: Context, steps: Sequence[Any]) -> Work:
     wide = layer.first == 1 and 3 <= len(seen) <= 5 and not layer.params.transpose
     inner = seen[1:] if wide else (layer.k,)  # with its axes, blocked inputs fit without a reorder
     x_shape, w_shape, y_shape = (layer.m, *inner), (outputs, *inner), (layer.m, outputs)
-    order = layouts.exchanged(w_shape, 0, 1) if layer.params.transpose else layouts.plain(w_shape)
+    order = layouts.exchanged(w_shape, 0, 1, F32) if layer.params.transpose else layouts.plain(w_shape, F32)
     b = layer.b.blob if layer.b else None
-    bias = layouts.plain(b.shape) if b else None
-    y = layouts.plain(y_shape)
+    bias = layouts.plain(b.shape, F32) if b else None
+    y = layouts.plain(y_shape, context.type_of(top))
     prop = n.TRAINING if step.needed else n.INFERENCE
 
     def make(x: int, w: int) -> Descriptor:
@@ -42,10 +42,10 @@ def inner_product(context: Context, steps: Sequence[Any]) -> Work:
             post_ops=relu_after(slope) if slope is not None else None,
         )
 
-    known = context.written.get(bottom.data) or context.layouts.plain(bottom.shape)
+    known = layouts.typed(context.written.get(bottom.data) or layouts.plain(bottom.shape))
     any_x, any_w = layouts.any(x_shape), layouts.any(w_shape)
     wishes = [(known.desc, any_w)] if known.shape == x_shape else []
-    if step.needed and not wide:  # plain weights serve all three passes
+    if step.needed and not wide and layouts.values == F32:  # plain weights serve all three passes
         wishes.insert(0, (layouts.plain(x_shape).desc, order.desc))
     forward = best(make, (any_x, any_w), *wishes)
     x, weights = forward.layout(n.SRC), forward.layout(n.WEIGHTS)
@@ -60,9 +60,10 @@ def inner_product(context: Context, steps: Sequence[Any]) -> Work:
     work = Work()
     work.flops = 2 * elements(y_shape) * layer.k
     work.forwards = [Primitive(forward, arguments)]
-    context.writes(top, None)
+    context.writes(top, y if y.shape == top.shape else layouts.plain(top.shape, y.type))
     if step.needed:
-        make_home(w, stored)
+        if weights.type == F32:
+            make_home(w, stored)
         if slope is not None:
             work.backwards.append(relu_backward(context, top, y, slope))
         work.backwards += _backward(context, step, forward, (x, weights, y), order)
@@ -85,18 +86,23 @@ def _backward(
 ) -> list[Primitive]:
     layer, layouts = step.layer, context.layouts
     bottom, top, w = step.bottoms[0].blob, step.tops[0].blob, layer.W.blob
-    x, weights, y = chosen
+    x, weights, y = chosen[0], chosen[1], layouts.typed(chosen[2])
     found = []
     b = layer.b.blob if layer.b and layer.needs_gradient[1] else None
     if layer.needs_gradient[0] or b:
-        bias = layouts.plain(b.shape) if b else None
+        bias = layouts.plain(b.shape, F32) if b else None
 
         def make_weights(x: int, w: int) -> Descriptor:
             return Descriptor(
                 context, "inner_product_backward_weights", x, w, bias.desc if bias else None, y.desc, forward.handle
             )
 
-        desc = best(make_weights, (layouts.any(x.shape), layouts.any(weights.shape)), (x.desc, weights.desc))
+        free = layouts.any(weights.shape, F32)
+        desc = best(
+            make_weights,
+            (layouts.any(x.shape), free),
+            (x.desc, weights.desc if weights.type == F32 else free),
+        )
         arguments: list[Argument] = [
             Read(n.SRC, bottom, "data", desc.layout(n.SRC)),
             Read(n.DIFF_DST, top, "diff", y),
@@ -116,7 +122,7 @@ def _backward(
             Primitive(
                 desc,
                 [
-                    Lent(n.WEIGHTS, w, used, layouts.stored(used, order), context),
+                    again(context, w, used, weights, order),
                     Read(n.DIFF_DST, top, "diff", y),
                     Write(n.DIFF_SRC, bottom, "diff", desc.layout(n.DIFF_SRC)),
                 ],

@@ -14,6 +14,7 @@ from layerforge.engines.onednn.library import ExecArg, Library, dims
 
 F32, BF16, U8 = 3, 2, 6
 _DTYPES = {F32: np.float32, BF16: np.uint16, U8: np.uint8}
+_SUFFIXES = {BF16: ":bf16", U8: ":u8"}
 ANY = 1  # format_tag_any: oneDNN chooses
 _PLAIN = (0, 2, 3, 4, 5, 6, 7)  # format tags a, ab, abc, … by number of axes
 _NDIMS, _DIMS, _TYPE, _PADDED, _NBLOCKS, _BLOCKS, _BLOCK_AXES, _STRIDES = 256, 257, 258, 260, 263, 264, 265, 14
@@ -44,7 +45,8 @@ class Layout:
     """One memory layout of one shape.
 
     desc            oneDNN's descriptor
-    representation  HOST when the layout is plain C order in float32, else the layout itself
+    row_major       whether it is C order, in whatever type
+    representation  HOST when the layout is C order in float32, else the layout itself
     """
 
     plain = False
@@ -54,7 +56,8 @@ class Layout:
         self.shape: tuple[int, ...] = key[0]
         self.nbytes = factory.library.desc_size(desc)
         self.dtype: Any = np.dtype(_DTYPES.get(key[1], np.uint8))
-        self.is_plain = key[1] == F32 and key[3] == () and self.shape == key[4] and key[2] == _row_major(self.shape)
+        self.row_major = key[3] == () and self.shape == key[4] and key[2] == _row_major(self.shape)
+        self.is_plain = key[1] == F32 and self.row_major
         self.representation: Representation = HOST if self.is_plain else self
         self.name = _name(key)
 
@@ -62,10 +65,15 @@ class Layout:
     def channel_block(self) -> int:
         """How many channels stand side by side when the layout is blocked in channels alone; plain: 1, others: 0."""
         inner, n = self.key[3], len(self.shape)
-        if self.is_plain:
+        if self.row_major:
             return 1
         tag = _BLOCKED.get((n, inner[0][1])) if len(inner) == 1 and inner[0][0] == 1 else None
-        return int(inner[0][1]) if tag is not None and self is self._factory.tagged(self.shape, tag) else 0
+        return int(inner[0][1]) if tag is not None and self is self._factory.tagged(self.shape, tag, self.type) else 0
+
+    @property
+    def type(self) -> int:
+        """oneDNN's number of the type of its values."""
+        return int(self.key[1])
 
     def zeros(self, count: int, dtype: Any) -> np.ndarray:
         return aligned_zeros(self.nbytes, self.dtype)
@@ -74,10 +82,10 @@ class Layout:
         return -(-self.nbytes // self.dtype.itemsize), self.dtype
 
     def to_host(self, source: np.ndarray, target: np.ndarray) -> None:
-        self._factory.reorder(self, source, self._factory.plain(self.shape), target)
+        self._factory.reorder(self, source, self._factory.plain(self.shape, F32), target)
 
     def from_host(self, source: np.ndarray, target: np.ndarray) -> None:
-        self._factory.reorder(self._factory.plain(self.shape), source, self, target)
+        self._factory.reorder(self._factory.plain(self.shape, F32), source, self, target)
 
     def convert(self, other: Any, source: np.ndarray, target: np.ndarray) -> bool:
         """From another layout of the same shape directly; other shapes of the same memory go through the host."""
@@ -136,69 +144,78 @@ class Stored:
 
 
 class LayoutFactory:
-    """Makes each layout once, and the reorders between them. Counts the conversions that are run."""
+    """Makes each layout once, and the reorders between them. Counts the conversions that are run.
+
+    values  the type of blobs' values: of layouts that are asked for without a type
+    """
 
     def __init__(self, library: Library) -> None:
-        self.library = library
+        self.library, self.values = library, F32
         self._known: dict[tuple[Any, ...], Layout] = {}
         self._free: dict[tuple[tuple[int, ...], int], int] = {}
         self._stored: dict[tuple[int, int], Stored] = {}
         self._reorders: dict[tuple[int, int], tuple[int, Any, int, int]] = {}
         self.conversions = 0
 
-    def plain(self, shape: Sequence[int], dtype: int = F32) -> Layout:
+    def plain(self, shape: Sequence[int], dtype: int | None = None) -> Layout:
         """C order."""
         return self.tagged(shape, _PLAIN[len(shape) or 1], dtype)
 
-    def tagged(self, shape: Sequence[int], tag: int, dtype: int = F32) -> Layout:
+    def tagged(self, shape: Sequence[int], tag: int, dtype: int | None = None) -> Layout:
         """The layout of a format tag."""
-        shape = tuple(shape) or (1,)
+        shape, dtype = tuple(shape) or (1,), dtype or self.values
         return self.of(self.library.make("memory_desc_create_with_tag", len(shape), dims(shape), dtype, tag))
 
-    def exchanged(self, shape: Sequence[int], first: int, second: int) -> Layout:
+    def exchanged(self, shape: Sequence[int], first: int, second: int, dtype: int | None = None) -> Layout:
         """C order of the shape with two axes exchanged, seen as `shape`."""
         order = list(range(len(shape)))
         order[first], order[second] = second, first
-        return self.ordered(shape, order)
+        return self.ordered(shape, order, dtype)
 
-    def ordered(self, shape: Sequence[int], order: Sequence[int], dtype: int = F32) -> Layout:
+    def ordered(self, shape: Sequence[int], order: Sequence[int], dtype: int | None = None) -> Layout:
         """The axes from the outermost to the innermost in this order."""
         strides, step = [0] * len(shape), 1
         for axis in reversed(order):
             strides[axis], step = step, step * shape[axis]
-        return self.of(
-            self.library.make("memory_desc_create_with_strides", len(shape), dims(shape), dtype, dims(strides))
-        )
+        return self._strided(shape, strides, dtype)
 
-    def channels_last(self, shape: Sequence[int]) -> Layout:
+    def _strided(self, shape: Sequence[int], strides: Sequence[int], dtype: int | None) -> Layout:
+        make, dtype = self.library.make, dtype or self.values
+        return self.of(make("memory_desc_create_with_strides", len(shape), dims(shape), dtype, dims(strides)))
+
+    def channels_last(self, shape: Sequence[int], dtype: int | None = None) -> Layout:
         """(N, *sizes, C) in memory."""
-        return self.ordered(shape, [0, *range(2, len(shape)), 1])
+        return self.ordered(shape, [0, *range(2, len(shape)), 1], dtype)
 
-    def any(self, shape: Sequence[int], dtype: int = F32) -> int:
+    def any(self, shape: Sequence[int], dtype: int | None = None) -> int:
         """A descriptor that leaves the layout to oneDNN; only for asking, never for memory."""
-        shape = tuple(shape) or (1,)
+        shape, dtype = tuple(shape) or (1,), dtype or self.values
         if (shape, dtype) not in self._free:
             self._free[shape, dtype] = self.library.make(
                 "memory_desc_create_with_tag", len(shape), dims(shape), dtype, ANY
             )
         return self._free[shape, dtype]
 
-    def like(self, layout: Layout, shape: Sequence[int]) -> Layout:
-        """Plain or blocked in channels as `layout` is, in another shape of as many axes; channels last stays so."""
-        inner = layout.key[3]
-        if inner:
-            return self.tagged(shape, _BLOCKED[len(shape), inner[0][1]])
-        return self.plain(shape) if layout.is_plain else self.channels_last(shape)
+    def like(self, layout: Layout, shape: Sequence[int], dtype: int | None = None) -> Layout:
+        """Plain or blocked in channels as `layout` is, in another shape of as many axes; channels last stays so.
 
-    def typed(self, layout: Layout, dtype: int) -> Layout | None:
-        """The same layout of another type; None for blocks of other axes than the channels."""
-        shape, inner = layout.shape, layout.key[3]
-        if layout.channel_block > 1:
-            return self.tagged(shape, _BLOCKED[len(shape), inner[0][1]], dtype)
+        dtype  None: the layout's own
+        """
+        inner, dtype = layout.key[3], dtype or layout.type
         if inner:
-            return None
-        order = sorted(range(len(shape)), key=lambda axis: -layout.key[2][axis])
-        return self.plain(shape, dtype) if layout.is_plain else self.ordered(shape, order, dtype)
+            return self.tagged(shape, _BLOCKED[len(shape), inner[0][1]], dtype)
+        return self.plain(shape, dtype) if layout.row_major else self.channels_last(shape, dtype)
+
+    def typed(self, layout: Layout, dtype: int | None = None) -> Layout:
+        """The same order of the same shape for another type; plain where other axes than the channels are blocked."""
+        dtype = dtype or self.values
+        if layout.type == dtype:
+            return layout
+        if layout.channel_block:
+            return self.like(layout, layout.shape, dtype)
+        if layout.key[3]:
+            return self.plain(layout.shape, dtype)
+        return self._strided(layout.shape, [stride or 1 for stride in layout.key[2]], dtype)
 
     def of(self, desc: int) -> Layout:
         """The one layout equal to this descriptor, which may belong to a primitive."""
@@ -275,4 +292,4 @@ def _name(key: tuple[Any, ...]) -> str:
         key=lambda axis: (-strides[axis] if strides[axis] else -math.inf if shape[axis] == 1 else 0, axis),
     )
     outer = "".join(chr(ord("A" if axis in blocked else "a") + axis) for axis in order)
-    return outer + "".join(f"{size}{chr(ord('a') + axis)}" for axis, size in inner) + ("" if dtype == F32 else ":bf16")
+    return outer + "".join(f"{size}{chr(ord('a') + axis)}" for axis, size in inner) + _SUFFIXES.get(dtype, "")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from layerforge.engines.onednn import numbers as n
-from layerforge.engines.onednn.layout import Layout
+from layerforge.engines.onednn.layout import F32, Layout
 from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Primitive, Read, Write
 from layerforge.engines.onednn.step import workspace
 from layerforge.engines.step import Refused, Work, elements
@@ -69,7 +69,7 @@ def softmax(context: Context, steps: Sequence[Any]) -> Work:
     step, layer = steps[0], steps[0].layer
     bottom, top = step.bottoms[0].blob, step.tops[0].blob
     axis = layer.params.axis % len(bottom.shape)
-    x = context.layout_of(bottom)
+    x = context.layouts.typed(context.layout_of(bottom), F32)
 
     def make(desc: int) -> Descriptor:
         return Descriptor(
@@ -79,7 +79,7 @@ def softmax(context: Context, steps: Sequence[Any]) -> Work:
     forward = make(x.desc)
     if forward.slow:  # its fast kernels want the classes side by side
         axes = [i for i in range(len(bottom.shape)) if i != axis]
-        x = context.layouts.ordered(bottom.shape, [*axes, axis])
+        x = context.layouts.ordered(bottom.shape, [*axes, axis], F32)
         forward = make(x.desc)
     forward.fast()
     work = Work()

@@ -7,8 +7,9 @@ last time, and executes.
 
 from __future__ import annotations
 
+import contextlib
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ctypes import byref, c_void_p
 from typing import Any
 
@@ -18,7 +19,7 @@ from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST, Representation
 from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
-from layerforge.engines.onednn.layout import Layout, LayoutFactory, aligned_zeros
+from layerforge.engines.onednn.layout import BF16, F32, Layout, LayoutFactory, aligned_zeros
 from layerforge.engines.onednn.library import ExecArg, Library, OneDnnError
 from layerforge.engines.step import Refused
 
@@ -46,22 +47,48 @@ class Scratch:
 
 
 class Context:
-    """What the steps of one net share: library, layouts, scratch, and which layout each value was last written in."""
+    """What the steps of one net share: library, layouts, scratch, and which layout each value was last written in.
 
-    def __init__(self, library: Library, layouts: LayoutFactory) -> None:
-        self.library, self.layouts = library, layouts
+    compute_type  FP32 or BF16: the type of values between steps, where it has kernels
+    exact         values that stay in float32: what losses and outputs are computed from
+    reduced       values that were last written in bfloat16
+    """
+
+    def __init__(self, library: Library, layouts: LayoutFactory, compute_type: str = "FP32") -> None:
+        self.library, self.layouts, self.compute_type = library, layouts, compute_type
+        self.exact: set[Any] = set()  # Storages
+        self.reduced: set[Any] = set()
         self.scratch, self.spill, self.lent, self.sums = Scratch(), Scratch(), Scratch(), Scratch()
         self.masks = Scratch()
         self.written: dict[Any, Layout] = {}  # Storage → layout
 
     def layout_of(self, blob: Blob) -> Layout:
         """The layout that the blob's data will be in when the step being planned runs."""
-        known = self.written.get(blob.data)
-        return known if known is not None and known.shape == blob.shape else self.layouts.plain(blob.shape)
+        known, dtype = self.written.get(blob.data), self.type_of(blob)
+        if known is None or known.shape != blob.shape:
+            return self.layouts.plain(blob.shape, dtype)
+        return self.layouts.typed(known, dtype)
+
+    @contextlib.contextmanager
+    def computing_in(self, dtype: int) -> Iterator[None]:
+        """Values that steps planned in the block exchange have this type. What a refused rule noted is forgotten."""
+        before, self.layouts.values = (dict(self.written), set(self.reduced)), dtype
+        try:
+            yield
+        except BaseException:
+            self.written, self.reduced = before
+            raise
+        finally:
+            self.layouts.values = F32
+
+    def type_of(self, blob: Blob) -> int:
+        """The type of the blob's values in the step being planned."""
+        return F32 if blob.data in self.exact else self.layouts.values
 
     def writes(self, blob: Blob, layout: Layout | None) -> None:
-        """Notes the layout of a top; None: plain."""
-        if layout is None or layout.is_plain:
+        """Notes the layout of a top; None: plain, in float32."""
+        (self.reduced.discard if layout is None or layout.type != BF16 else self.reduced.add)(blob.data)
+        if layout is None or layout.row_major:
             self.written.pop(blob.data, None)
         else:
             self.written[blob.data] = layout
@@ -188,7 +215,7 @@ class Lent(Read):
         if storage is None or storage.home is self.representation or storage.home.plain or self.representation is HOST:
             super().bind()
             return
-        target = self.block.array()[: self.layout.nbytes].view(np.float32)
+        target = self.block.array()[: self.layout.nbytes].view(self.layout.dtype)
         if self.representation.convert(storage.home, storage.array(storage.home), target):  # type: ignore[attr-defined]
             self.point(target)
         else:

@@ -39,7 +39,7 @@ class Pieces:
         while samples % self.at_once:
             self.at_once -= 1
         self.calls = samples // self.at_once
-        self.values = layout.nbytes // 4 // self.calls
+        self.values = layout.nbytes // layout.dtype.itemsize // self.calls
         inner = (sizes[0] // self.rows, *sizes[1:]) if block and sizes else tuple(sizes)
         self.count = self.at_once * self.padded * self.rows if block else channels
         self.view = context.layouts.like(layout, (1, self.count, *inner))

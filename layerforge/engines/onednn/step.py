@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy as np
 from layerforge.core.blob import Blob
 from layerforge.engines.lowering import Kernel
 from layerforge.engines.onednn import numbers as n
-from layerforge.engines.onednn.layout import Layout
+from layerforge.engines.onednn.layout import BF16, Layout
 from layerforge.engines.onednn.library import OneDnnError
 from layerforge.engines.onednn.primitive import Fixed, Read, Scratch, Write
 from layerforge.engines.step import EngineStep, Refused, Work
+
+PRODUCTS = ("Convolution", "DepthwiseConvolution", "Deconvolution", "InnerProduct")
 
 
 class OneDnnStep(EngineStep):
@@ -22,6 +25,16 @@ class OneDnnStep(EngineStep):
     engine = "ONEDNN"
 
     def plan(self) -> Work:
+        """What the rule makes of the layers; in float32 where it has no kernel for the type of the net.
+
+        Products make bfloat16 of what they read. All else goes on in the type that its bottoms have: labels and
+        coordinates, which it would spoil, stay what they are.
+        """
+        first, context = self.parts[0], self.context
+        values = {view.blob.data for view in first.bottoms}
+        if context.compute_type == "BF16" and (first.layer.type in PRODUCTS or values <= context.reduced):
+            with contextlib.suppress(Refused, OneDnnError), context.computing_in(BF16):
+                return super().plan()
         try:
             return super().plan()
         except OneDnnError as error:

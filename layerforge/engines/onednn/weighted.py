@@ -8,8 +8,17 @@ from typing import Any
 from layerforge.core.blob import Blob
 from layerforge.core.storage import Representation
 from layerforge.engines.onednn import numbers as n
-from layerforge.engines.onednn.layout import Layout
-from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Primitive, Read, Write
+from layerforge.engines.onednn.layout import F32, Layout
+from layerforge.engines.onednn.primitive import (
+    Argument,
+    Context,
+    Descriptor,
+    Gradient,
+    Lent,
+    Primitive,
+    Read,
+    Write,
+)
 from layerforge.engines.step import Refused
 
 
@@ -36,9 +45,19 @@ def best(make: Callable[..., Descriptor], anything: Sequence[Any], *wishes: Sequ
     return free
 
 
+def again(context: Context, w: Blob, layout: Layout, forward: Layout, order: Layout) -> Argument:
+    """The weights for backward: those of forward where they are a copy in another type and lie as they do there."""
+    stored = context.layouts.stored(layout, order)
+    if layout is forward and layout.type != F32:
+        return Read(n.WEIGHTS, w, "data", layout, stored)
+    return Lent(n.WEIGHTS, w, layout, stored, context)
+
+
 def weight_gradient(context: Context, layer: Any, layout: Layout, order: Layout) -> Argument:
     """Where the gradient of the weights goes; oneDNN computes it also where only the bias's is wanted."""
     w = layer.W.blob
+    if context.layouts.values != F32 and layer.needs_gradient[0]:  # gradient and history lie as the weights do
+        make_home(w, context.layouts.stored(layout, order))
     if not layer.needs_gradient[0]:
         return Write(n.DIFF_WEIGHTS, Blob(w.shape), "diff", layout)
     return Gradient(n.DIFF_WEIGHTS, w, layout, context.layouts.stored(layout, order))
