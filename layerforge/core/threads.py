@@ -10,52 +10,60 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from layerforge.core import control_group
 
-def usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> tuple[int, str]:
+
+def usable_cores(
+    cgroup: Path = control_group.ROOT, membership: Path = control_group.MEMBERSHIP
+) -> tuple[int, str]:
     """How many cores this process may use, and what limits them."""
     total = os.cpu_count() or 1
     cores, why = total, f"all {total} of the machine"
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else total
     if affinity < cores:
         cores, why = affinity, f"affinity, of {total}"
-    quota = _quota(cgroup)
-    if quota is not None and quota < cores:
+    quota = min(filter(None, map(_quota, control_group.folders("cpu", cgroup, membership))), default=math.inf)
+    if quota < cores:
         cores, why = max(1, math.ceil(quota)), f"control group quota of {quota:g}, of {total}"
     return cores, why
 
 
-def _quota(cgroup: Path) -> float | None:
-    """Processor time per wall time that the control group allows (version 2, then 1), or None."""
-    try:
-        limit, period = (cgroup / "cpu.max").read_text().split()[:2]
-    except (OSError, ValueError):
-        try:
-            limit = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    return None if limit == "max" or int(limit) <= 0 or int(period) <= 0 else int(limit) / int(period)
+def _quota(group: Path) -> float | None:
+    """Processor time per wall time that a control group (version 2 or 1) allows, or None."""
+    with contextlib.suppress(OSError, ValueError):
+        limit, period = (group / "cpu.max").read_text().split()[:2]
+        return int(limit) / int(period) if limit != "max" and int(limit) > 0 < int(period) else None
+    with contextlib.suppress(OSError, ValueError):
+        limit, period = ((group / f"cpu.cfs_{what}_us").read_text().strip() for what in ("quota", "period"))
+        return int(limit) / int(period) if int(limit) > 0 < int(period) else None
+    return None
 
 
 _limit: int | None = None
 
 
+def set_count(threads: int | None) -> None:
+    """From now on so many threads share work; None: as many as without this call."""
+    global _limit
+    _limit = threads
+
+
 @contextlib.contextmanager
 def limited(threads: int) -> Iterator[None]:
     """At most so many threads share work within the block."""
-    global _limit
-    before, _limit = _limit, threads
+    before = _limit
+    set_count(threads)
     try:
         yield
     finally:
-        _limit = before
+        set_count(before)
 
 
 def count() -> int:
-    """How many threads share work: what `limited` says, else OMP_NUM_THREADS, else the usable cores."""
+    """How many threads share work: what was set, else OMP_NUM_THREADS, else the usable cores."""
     if _limit is not None:
         return _limit
-    said = os.environ.get("OMP_NUM_THREADS", "")
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # a list has a number for each nesting
     return max(1, int(said)) if said.isdigit() else _cores()
 
 
@@ -85,3 +93,7 @@ def _cores() -> int:
 @functools.cache
 def _pool(size: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(size, "layerforge")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # no thread lives on in a child

@@ -11,12 +11,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from layerforge.core import threads
 from layerforge.core.errors import DataError
 from layerforge.data.datum import make_datum, make_float_datum
 from layerforge.data.image_list import ImageList
 from layerforge.data.images import decode, inside, opencv, read_file, resize
 from layerforge.data.portions import Record
-from layerforge.data.prefetch import processors
 
 T = TypeVar("T")
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -121,13 +121,13 @@ def label_records(pictures: ImageList, keys: Iterable[bytes], order: Sequence[in
 
 def _side_by_side(work: Callable[[int], T], indices: Sequence[int]) -> Iterator[tuple[int, T]]:
     """(index, work(index)) in order; a few are worked on at once."""
-    threads = min(4, processors())
-    with ThreadPoolExecutor(threads) as pool:
+    workers = min(4, threads.count())
+    with ThreadPoolExecutor(workers) as pool:
         waiting: deque[tuple[int, Future[T]]] = deque()
         try:
             for index in indices:
                 waiting.append((index, pool.submit(work, index)))
-                if len(waiting) > AHEAD * threads:
+                if len(waiting) > AHEAD * workers:
                     first, future = waiting.popleft()
                     yield first, future.result()
             for first, future in waiting:

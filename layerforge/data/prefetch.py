@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -106,10 +104,3 @@ class Prefetch(Generic[T]):
                 return number, self._read(), None
             except BaseException as caught:
                 return number, None, caught
-
-
-def processors() -> int:
-    """How many cores this process may use."""
-    with contextlib.suppress(AttributeError):  # not on every system
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

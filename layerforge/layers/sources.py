@@ -7,9 +7,10 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+from layerforge.core import threads
 from layerforge.core.errors import DataError
 from layerforge.core.files import find_path
-from layerforge.data.prefetch import Prefetch, processors
+from layerforge.data.prefetch import Prefetch
 from layerforge.data.source import Position, Source
 from layerforge.data.transform import Transformer, make_transformer
 from layerforge.layers.base import Layer
@@ -113,7 +114,7 @@ class SourceLayer(Layer):
 
     def decoders(self) -> int:
         """How many threads decode pictures: more would only wait for one another."""
-        return min(4, processors())
+        return min(4, threads.count())
 
 
 @contextlib.contextmanager

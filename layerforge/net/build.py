@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from layerforge.backends import get_backend
+from layerforge.core import threads
 from layerforge.core.errors import DeviceError
 from layerforge.core.random import Random
+from layerforge.core.running import Running
 from layerforge.engines import default_engines
 from layerforge.engines.lowering import Engine
 from layerforge.graph.gradients import plan_gradients
@@ -66,8 +68,12 @@ def build_net(
     if engines is None:
         engines = _engines(definition, backend, keep, compute_type)
         definition = replace(definition, compute_type=definition.compute_type or compute_type)
-    plan = lower(shaped.steps, engines)
-    return Net(definition, phase, graph, shaped, gradients, learnable, plan, backend, rng, keep, backward)
+    running = next((engine.running for engine in engines if hasattr(engine, "running")), Running(threads.count()))
+    with running.computing():
+        plan = lower(shaped.steps, engines)
+    if all(step.engine == "layer" for step in plan.steps):
+        running = Running(running.threads)
+    return Net(definition, phase, graph, shaped, gradients, learnable, plan, backend, rng, keep, backward, running)
 
 
 def _engines(definition: NetDef, backend: Any, keep: str, compute_type: str) -> list[Engine]:

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from layerforge.core import threads
 from layerforge.core.blob import Blob
 from layerforge.core.errors import NetError
 from layerforge.core.random import Random
+from layerforge.core.running import Running
 from layerforge.core.storage import HOST, Storage
 from layerforge.graph.gradients import Gradients
 from layerforge.graph.lower import Plan
@@ -21,6 +23,7 @@ from layerforge.graph.sharing import Learnable
 from layerforge.graph.step import Step
 from layerforge.graph.wire import Graph
 from layerforge.layers.base import Layer
+from layerforge.layers.sources import SourceLayer
 from layerforge.net.fitting import saying_what_fits
 from layerforge.net.footprint import check_fits
 from layerforge.netdef.types import NetDef, Phase
@@ -39,6 +42,7 @@ class Net:
     inputs, outputs   blob names: tops of Input layers; blobs nobody reads
     memory      the arena of keep="outputs"
     hooks       "before_forward", "after_forward", "before_backward", "after_backward" → functions of the layer number
+    running     its threads, and whose turn it is to use them
     step_hooks  the same, but what runs fused stays so: they are called for its layers one after the other, and must not
                 touch arrays that users hold
     """
@@ -46,8 +50,9 @@ class Net:
     def __init__(
         self, definition: NetDef, phase: Phase, graph: Graph, shaped: Shaped, gradients: Gradients,
         learnable: tuple[Learnable, ...], plan: Plan, backend: Any, rng: Random | None, keep: str,
-        backward: bool = True,
+        backward: bool = True, running: Running | None = None,
     ) -> None:
+        self.running = running or Running(threads.count())
         self.definition, self.phase, self.graph, self.plan = definition, phase, graph, plan
         self.backend, self.rng, self.keep = backend, rng, keep
         self._has_backward = backward
@@ -68,6 +73,7 @@ class Net:
         self.step_hooks: dict[str, list[Hook]] = {when: [] for when in WHEN}
         self.all_blobs = [*self.blob_list, *(view.blob for layer in self.layers for view in layer.blobs)]
         self._foreign = {i for i, layer in enumerate(self.layers) if layer.runs_user_code}
+        self._waiting = {i for i, layer in enumerate(self.layers) if isinstance(layer, SourceLayer)}
         self._steps: list[Step] = list(plan.steps)
         self._losses = [
             [(shaped.blobs[blob], w) for blob, w in zip(node.tops, weights) if w]
@@ -192,19 +198,21 @@ class Net:
 
     @contextlib.contextmanager
     def taking_lent(self) -> Iterator[None]:
-        """Around what reads and writes blobs: arrays that users hold are read before, and show new values after."""
-        self._take_lent()
-        try:
-            yield
-        finally:
-            self._give_lent()
+        """Around what computes: arrays that users hold are read before, and show new values after."""
+        with self.running.computing():
+            self._take_lent()
+            try:
+                yield
+            finally:
+                self._give_lent()
 
     @contextlib.contextmanager
     def _giving_lent(self) -> Iterator[None]:
         """The reverse, around code of the user in the middle of a pass."""
         self._give_lent()
         try:
-            yield
+            with self.running.pausing():
+                yield
         finally:
             self._take_lent()
 
@@ -241,8 +249,9 @@ class Net:
 
     def reshape(self) -> None:
         """Gives every blob the shape that follows from the inputs' shapes."""
-        for step in self._steps:
-            step.reshape()
+        with self.running.computing():
+            for step in self._steps:
+                step.reshape()
 
     def layer(self, name: str) -> Layer:
         """The layer of this name (of repeated names the last)."""
@@ -254,11 +263,14 @@ class Net:
             layer.close()
 
     def _run(self, step: Step, verb: Callable[[], None]) -> None:
-        if self._foreign.isdisjoint(step.layers):
-            verb()
-        else:
+        if not self._foreign.isdisjoint(step.layers):
             with self._giving_lent():
                 verb()
+        elif not self._waiting.isdisjoint(step.layers):  # for a batch
+            with self.running.pausing():
+                verb()
+        else:
+            verb()
 
     def _call_hooks(self, when: str, step: Step) -> None:
         if self.hooks[when]:

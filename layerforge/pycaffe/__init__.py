@@ -20,6 +20,7 @@ from layerforge.pycaffe.modes import (
     set_random_seed,
     set_solver_count,
     set_solver_rank,
+    set_threads,
     solver_count,
     solver_rank,
 )
@@ -40,5 +41,5 @@ __all__ = [
     "Layer", "NesterovSolver", "Net", "NetSpec", "RMSPropSolver", "SGDSolver", "Timer", "get_solver", "has_nccl",
     "init_log", "io",
     "layer_type_list", "layers", "log", "params", "set_device", "set_mode_cpu", "set_mode_gpu", "set_multiprocess",
-    "set_random_seed", "set_solver_count", "set_solver_rank", "solver_count", "solver_rank", "to_proto",
+    "set_random_seed", "set_solver_count", "set_solver_rank", "set_threads", "solver_count", "solver_rank", "to_proto",
 ]

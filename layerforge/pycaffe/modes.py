@@ -12,6 +12,7 @@ from typing import Any
 from layerforge.backends import get_backend
 from layerforge.core.errors import DeviceError
 from layerforge.core.random import Random
+from layerforge.core.threads import set_count
 from layerforge.layers.registry import layer_types
 from layerforge.netdef.types import Phase
 from layerforge.solver.caffe_log import CaffeLog, prefix
@@ -43,6 +44,14 @@ def set_mode_gpu() -> None:
 def set_device(device: int) -> None:
     """Chooses the GPU by its number."""
     _Modes.device = int(device)
+
+
+def set_threads(threads: int | None) -> None:
+    """Nets made from now on compute on so many threads; None: on as many as OMP_NUM_THREADS says, else on all cores
+    that the process may use."""
+    if threads is not None and (isinstance(threads, bool) or int(threads) != threads or threads < 1):
+        raise ValueError(f"set_threads takes a number of at least 1, or None; got {threads!r}")
+    set_count(None if threads is None else int(threads))
 
 
 def set_random_seed(seed: int) -> None:

@@ -102,6 +102,7 @@ class OneDnnEngine:
     def __init__(self, library: Library, keep: str = "all", compute_type: str = "FP32") -> None:
         self.keep = keep
         self.context = Context(library, LayoutFactory(library), compute_type)
+        self.running = self.context.layouts.running
         self._steps: Steps = ()
 
     def lower(self, steps: Steps, index: int) -> OneDnnStep | Refusal:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from layerforge.core import threads
+from layerforge.core.running import TURNS, Running
 from layerforge.core.storage import HOST, Representation
 from layerforge.engines.onednn.library import ExecArg, Library, dims
 
@@ -151,6 +153,7 @@ class LayoutFactory:
 
     def __init__(self, library: Library) -> None:
         self.library, self.values = library, F32
+        self.running = Running(threads.count(), library.pool)
         self._known: dict[tuple[Any, ...], Layout] = {}
         self._free: dict[tuple[tuple[int, ...], int], int] = {}
         self._stored: dict[tuple[int, int], Stored] = {}
@@ -234,6 +237,9 @@ class LayoutFactory:
 
     def reorder(self, have: Layout, source: np.ndarray, want: Layout, target: np.ndarray) -> None:
         """Copies from one layout into another; pads with zeros."""
+        if not TURNS.mine:  # outside a pass
+            with self.running.computing():
+                return self.reorder(have, source, want, target)
         self.conversions += 1
         primitive, args, first, second = self._reorder_primitive(have, want)
         self.library.call("memory_set_data_handle", first, source.ctypes.data)
