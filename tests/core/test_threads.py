@@ -7,6 +7,8 @@ import pytest
 
 from layerforge.backends import get_backend
 from layerforge.core import threads
+from layerforge.net.build import build_net
+from layerforge.schema.read import parse_net
 
 
 def seen_by(limit, length, least=10):
@@ -57,3 +59,38 @@ def test_an_update_on_several_threads_is_bit_for_bit_that_of_one(rule):
         results.append((w, g, h))
     for one, several in zip(*results):
         assert np.array_equal(one, several)
+
+
+@pytest.mark.parametrize(("said", "count"), [("3", 3), ("4,2", 4), ("0", 1)])
+def test_the_environment_says_how_many(monkeypatch, said, count):
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert threads.count() == count
+    with threads.limited(5):
+        assert threads.count() == 5
+
+
+def test_what_the_environment_says_amiss_does_not_count(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    assert threads.count() == threads.usable_cores()[0]
+
+
+def test_the_tightest_quota_above_the_process_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    membership, group = tmp_path / "cgroup", tmp_path / "user.slice" / "job.scope"
+    membership.write_text("0::/user.slice/job.scope\n")
+    group.mkdir(parents=True)
+    (group / "cpu.max").write_text("max 100000\n")
+    (group.parent / "cpu.max").write_text("300000 100000\n")
+    assert threads.usable_cores(tmp_path, membership) == (3, "control group quota of 3, of 16")
+
+
+def test_data_workers_are_no_more_than_the_threads(tmp_path):
+    cv2 = pytest.importorskip("cv2", reason="pictures need OpenCV")
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/a.png 0\n")
+    fields = f'source: "{tmp_path}/list.txt"'
+    text = f'layer {{ name: "d" type: "ImageData" top: "data" top: "label" image_data_param {{ {fields} }} }}'
+    for limit, workers in ((1, 1), (3, 3), (64, 4)):
+        with threads.limited(limit):
+            assert build_net(parse_net(text)).layers[0].threads == workers
