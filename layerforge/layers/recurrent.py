@@ -94,8 +94,7 @@ class Recurrent(Layer):
     def forward(self, bottom, top):
         xp, x, gates = self.xp, bottom[0].data.reshape(-1, self.inner), self.gates.data
         flat = gates.reshape(-1, self.rows * self.d)  # (T N, rows D)
-        self.ops.matmul(x, self.W.data, trans_b=True, out=flat)
-        self.ops.add_bias(flat, self.b.data)
+        self.ops.affine(x, self.W.data, self.b.data, out=flat)
         if self.static:
             same = self.static_sum.data
             self.ops.matmul(bottom[2].data.reshape(self.streams, -1), self.Ws.data, trans_b=True, out=same)
@@ -217,8 +216,7 @@ class RNN(Recurrent):
             xp.copyto(y, gates)
         else:
             out = self.out.data.reshape(-1, self.d)
-            ops.matmul(gates.reshape(-1, self.d), self.Wo.data, trans_b=True, out=out)
-            ops.add_bias(out, self.bo.data)
+            ops.affine(gates.reshape(-1, self.d), self.Wo.data, self.bo.data, out=out)
             xp.tanh(out, out=out)
             xp.copyto(y, self.out.data)
         return [h]

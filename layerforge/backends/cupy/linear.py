@@ -36,6 +36,10 @@ class CupyLinearOps(LinearOps):
                 dtype=c.dtype,
             )
 
+    def affine(self, x, W, b, out):
+        self.matmul(x, W, trans_b=True, out=out)
+        self.add_bias(out, b)
+
     def add_bias(self, y, b, axis=1):
         if y.size:
             inner = math.prod(y.shape[axis + 1 :])

@@ -20,6 +20,10 @@ class NumpyLinearOps(LinearOps):
             for rows in blocks(len(acc), acc[:1].nbytes, PRODUCT_BYTES):
                 acc[rows] += np.matmul(a[rows], b)
 
+    def affine(self, x, W, b, out):
+        self.matmul(x, W, trans_b=True, out=out)
+        self.add_bias(out, b)
+
     def add_bias(self, y, b, axis=1):
         y += b.reshape((-1,) + (1,) * (y.ndim - 1 - axis))
 

@@ -21,6 +21,10 @@ class LinearOps:
         """y[n, o, ...] += b[o], with o on `axis`."""
         raise NotImplementedError
 
+    def affine(self, x: Array, W: Array, b: Array, out: Array) -> None:
+        """out = x Wᵀ + b: x (M, K), W (N, K), b (N,), out (M, N)."""
+        raise NotImplementedError
+
     def bias_gradient(self, dy: Array, acc: Array, axis: int = 1) -> None:
         """acc[o] += Σ dy over all axes but `axis`."""
         raise NotImplementedError

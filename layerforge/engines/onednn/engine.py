@@ -21,6 +21,7 @@ from layerforge.engines.onednn.normed import convolution_norm, convolution_sum
 from layerforge.engines.onednn.pointwise import FUNCTIONS, pointwise
 from layerforge.engines.onednn.pooling import pooling
 from layerforge.engines.onednn.primitive import Context
+from layerforge.engines.onednn.recurrent import recurrent
 from layerforge.engines.onednn.step import OneDnnStep
 from layerforge.engines.step import Refused, Rule
 
@@ -61,6 +62,7 @@ def _pointwise(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
     return pointwise, 1
 
 
+RECURRENT = ("LSTM", "GRU", "RNN")
 VIEWS = ("Flatten", "Reshape", "Squeeze", "ExpandDimsND")
 
 RULES: dict[str, Chooser] = {
@@ -77,6 +79,7 @@ RULES: dict[str, Chooser] = {
     "Concat": _alone(concat),
     "Split": _alone(split),
     "Dropout": _alone(dropout),
+    **dict.fromkeys(RECURRENT, _alone(recurrent)),
     **dict.fromkeys(VIEWS, _alone(view)),
     **dict.fromkeys(FUNCTIONS, _pointwise),
 }
@@ -86,7 +89,7 @@ ALONE: dict[str, Rule] = dict.fromkeys(("Convolution", "DepthwiseConvolution"), 
 """The rule for a single layer, where the rule for it and those behind refuses."""
 
 
-EXACT = ("Softmax", "Split", *VIEWS)
+EXACT = ("Softmax", "Split", *RECURRENT, *VIEWS)
 """Layers that compute in float32 whatever the net does, and some that compute nothing."""
 
 
