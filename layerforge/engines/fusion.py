@@ -67,21 +67,46 @@ def norm_length(steps: Sequence[Any], index: int, keep: str) -> int:
 def sum_length(steps: Sequence[Any], index: int, keep: str) -> int:
     """How many layers from the convolution at `index` on end with a sum of its output and another value, and perhaps a
     ReLU; 0 where they do not, and where blobs between are to be kept or gradients are wanted."""
-    if keep == "all" or steps[index].needed:
+    if steps[index].needed:
+        return 0
+    at = _sum_behind(steps, index, keep)
+    return at and at + 1 + fusable_relu(steps, at + 1) - index
+
+
+def trained_sum_length(steps: Sequence[Any], index: int, keep: str) -> int:
+    """The same where gradients are wanted: convolution, normalisation, sum, perhaps a ReLU, perhaps the Split behind it;
+    0 without normalisation, and where a bottom of the sum wants no gradient."""
+    at = _sum_behind(steps, index, keep)
+    if at < index + 2 or not steps[at].needed or not all(steps[at].propagate_down):
+        return 0
+    end = at + 1
+    if fusable_relu(steps, end) and not steps[end].layer.slope and not overwritten(steps, end):
+        end += 1
+    behind = steps[end] if end < len(steps) else None
+    if behind is not None and behind.layer.type == "Split" and behind.needed and all(behind.propagate_down):
+        top = steps[end - 1].tops[0].blob
+        if behind.bottoms[0].blob is top and all(view.blob.diff is not top.diff for view in behind.tops):
+            end += 1
+    return end - index
+
+
+def _sum_behind(steps: Sequence[Any], index: int, keep: str) -> int:
+    """Where the sum stands that takes the output of the convolution at `index`, normalised or not; 0: nowhere."""
+    if keep == "all":
         return 0
     at = index + 1
     if at < len(steps) and follows(steps, at, keep):
         at += norm_length(steps, at, keep)
     own, here = steps[at - 1].tops[0].blob, steps[at] if at < len(steps) else None
-    if here is None or here.layer.type != "Eltwise" or here.layer.params.operation != "SUM" or here.needed:
+    if here is None or here.layer.type != "Eltwise" or here.layer.params.operation != "SUM" or pinned(here):
+        return 0
+    if here.needed != steps[index].needed or any(steps[at - 1].layer.definition.loss_weight):
         return 0
     blobs = [view.blob for view in here.bottoms]
     pair = len(blobs) == 2 and sum(blob is own for blob in blobs) == 1 and tuple(here.layer.coeff) == (1.0, 1.0)
     if not pair or any(blob.shape != own.shape for blob in blobs) or here.tops[0].blob in blobs:
         return 0
-    if steps[at - 1].layer.type == "ReLU":
-        return 0
-    return at + 1 + fusable_relu(steps, at + 1) - index
+    return 0 if steps[at - 1].layer.type == "ReLU" else at
 
 
 def overwritten(steps: Sequence[Any], index: int, harmless: Sequence[str] = ()) -> bool:

@@ -23,6 +23,8 @@ from layerforge.engines.onednn.primitive import (
     Write,
 )
 from layerforge.engines.onednn.statistics import GradientSums, Moments, Pieces
+from layerforge.engines.onednn.sweep import sweeps
+from layerforge.engines.onednn.swept_norm import Normalisation, NormalisationGradient
 from layerforge.engines.step import Refused, Runs, Work, elements
 
 SMALL = 2.0**-10  # the eps of a Scale alone: with 1 - eps it adds up to 1 without rounding
@@ -44,6 +46,18 @@ class Norm(NormLayers):
         mean, variance, weight = (view.blob.data.array(HOST).astype(np.float64) for view in self.norm.sums)
         factor = 0.0 if weight[0] == 0 else 1.0 / weight[0]
         return mean * factor, variance * factor
+
+    def keep(self, mean: np.ndarray, variance: np.ndarray, total: int) -> None:
+        """Adds the batch's statistics of `total` values a channel to the kept sums, as Caffe does."""
+        assert self.norm is not None
+        fraction = np.float32(self.norm.params.moving_average_fraction)
+        correction = np.float32(total / (total - 1) if total > 1 else 1.0)
+        for view, new in zip(self.norm.sums, (mean, variance * correction, np.float32(1))):
+            storage = view.blob.data
+            kept = storage.array(HOST)
+            kept *= fraction
+            np.add(kept, new, out=kept, casting="same_kind")
+            storage.wrote(HOST)
 
     def versions(self) -> tuple[Any, ...]:
         """Changes whenever anything does that the folded factors depend on."""
@@ -82,21 +96,13 @@ class _Kept:
 
 
 class _Sums:
-    """Adds the batch's statistics to the kept sums, as Caffe does."""
+    """Adds the batch's statistics to the kept sums."""
 
     def __init__(self, norm: Norm, mean: np.ndarray, variance: np.ndarray, total: int) -> None:
-        self.layer: Any = norm.norm
-        self.mean, self.variance = mean, variance
-        self.correction = np.float32(total / (total - 1) if total > 1 else 1.0)
+        self.norm, self.mean, self.variance, self.total = norm, mean, variance, total
 
     def run(self) -> None:
-        fraction = np.float32(self.layer.params.moving_average_fraction)
-        for view, new in zip(self.layer.sums, (self.mean, self.variance * self.correction, np.float32(1))):
-            storage = view.blob.data
-            kept = storage.array(HOST)
-            kept *= fraction
-            kept += new
-            storage.wrote(HOST)
+        self.norm.keep(self.mean, self.variance, self.total)
 
     def uses(self) -> Sequence[Use]:
         return ()
@@ -141,6 +147,16 @@ def batch_norm(context: Context, steps: Sequence[Any], source: Blob | None = Non
 
         work.restore = restore
     data = aside or bottom
+    work.flops = 4 * elements(shape)
+    if sweeps(x):
+        forward = Normalisation(context, norm, data, x, top)
+        work.forwards.append(forward)
+        context.writes(top, x)
+        if first.needed:
+            work.backwards = [
+                NormalisationGradient(context, forward, [top], bottom if first.propagate_down[0] else None)
+            ]
+        return work
     mean, variance = np.zeros(norm.channels, np.float32), np.zeros(norm.channels, np.float32)
     pieces, moments = Pieces(context, x), None
     if norm.batch:
@@ -165,7 +181,6 @@ def batch_norm(context: Context, steps: Sequence[Any], source: Blob | None = Non
         workspace = Fixed(n.WORKSPACE, forward.layout(n.WORKSPACE))
         arguments.append(workspace)
     work.forwards.append(Primitive(forward, arguments))
-    work.flops = 4 * elements(shape)
     context.writes(top, x)
     if first.needed:
         work.backwards = [_Gradient(context, norm, first, data, x, pieces, moments, workspace, mean, variance)]

@@ -7,9 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from layerforge.engines.fusion import follows, fusable_relu, norm_length, overwritten, pinned, sum_length
+from layerforge.engines.fusion import (
+    follows,
+    fusable_relu,
+    norm_length,
+    overwritten,
+    pinned,
+    sum_length,
+    trained_sum_length,
+)
 from layerforge.engines.lowering import Refusal
 from layerforge.engines.onednn.batch_norm import batch_norm
+from layerforge.engines.onednn.compiled import compiler
 from layerforge.engines.onednn.convolution import convolution
 from layerforge.engines.onednn.dropout import dropout
 from layerforge.engines.onednn.inner_product import inner_product
@@ -17,7 +26,7 @@ from layerforge.engines.onednn.joining import concat, eltwise, split, view
 from layerforge.engines.onednn.layout import LayoutFactory
 from layerforge.engines.onednn.library import Library
 from layerforge.engines.onednn.normalization import lrn, softmax
-from layerforge.engines.onednn.normed import convolution_norm, convolution_sum
+from layerforge.engines.onednn.normed import convolution_norm, convolution_norm_sum, convolution_sum
 from layerforge.engines.onednn.pointwise import FUNCTIONS, pointwise
 from layerforge.engines.onednn.pooling import pooling
 from layerforge.engines.onednn.primitive import Context
@@ -41,6 +50,13 @@ def _convolution(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
     length = sum_length(steps, index, keep)
     if length:
         return convolution_sum, length
+    length = trained_sum_length(steps, index, keep) if compiler() is not None else 0
+    if length:
+        return convolution_norm_sum, length
+    return _convolution_norm(steps, index, keep)
+
+
+def _convolution_norm(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
     behind = index + 1 < len(steps) and follows(steps, index + 1, keep)
     length = norm_length(steps, index + 1, keep) if behind and not steps[index].layer.axes == 0 else 0
     if length and steps[index + 1].layer.type in ("BatchNorm", "Scale"):
@@ -130,6 +146,9 @@ class OneDnnEngine:
         except Refused:
             if count == 1:
                 raise
+        if rule is convolution_norm_sum:
+            rule, count = _convolution_norm(steps, index, self.keep)
+            return OneDnnStep(self.context, steps[index : index + count], rule)
         return OneDnnStep(self.context, steps[index : index + 1], ALONE.get(layer.type, rule))
 
 

@@ -13,7 +13,9 @@ from layerforge.core.use import Use
 from layerforge.engines.onednn.batch_norm import Norm, batch_norm
 from layerforge.engines.onednn.convolution import convolution
 from layerforge.engines.onednn.primitive import Context
-from layerforge.engines.step import Refused, Work
+from layerforge.engines.onednn.sweep import sweeps
+from layerforge.engines.onednn.swept_norm import Normalisation, NormalisationGradient
+from layerforge.engines.step import Refused, Work, elements
 
 
 class Folded:
@@ -64,6 +66,31 @@ def convolution_norm(context: Context, steps: Sequence[Any]) -> Work:
     work.forwards += behind.forwards
     work.backwards = behind.backwards + work.backwards
     work.flops += behind.flops
+    return work
+
+
+def convolution_norm_sum(context: Context, steps: Sequence[Any]) -> Work:
+    """steps: the convolution, its normalisation, the sum with another value, perhaps a ReLU, perhaps a Split. For
+    training: the normalised value is never written, nor is the sum of the gradients of Split's tops."""
+    at = next(i for i, step in enumerate(steps) if step.layer.type == "Eltwise")
+    first, rest, sum_step = steps[0], steps[1:at], steps[at]
+    last = steps[-1]
+    norm = Norm(rest)
+    own, into = rest[-1].tops[0].blob, sum_step.tops[0].blob
+    other = next(view.blob for view in sum_step.bottoms if view.blob is not own)
+    between = Blob(own.shape, np.float32, f"{first.layer.name} before")
+    work = convolution(context, [first], between)
+    layout = context.layout_of(between)
+    if not sweeps(layout):
+        raise Refused("no loops for this layout")
+    norm.relu = relu = any(step.layer.type == "ReLU" for step in steps[at:])
+    forward = Normalisation(context, norm, between, layout, into, other)
+    work.forwards.append(forward)
+    work.flops += 5 * elements(own.shape)
+    context.writes(into, layout)
+    tops = [view.blob for view in last.tops] if last.layer.type == "Split" else [into]
+    gradient = NormalisationGradient(context, forward, tops, norm.bottom, into if relu else None, other)
+    work.backwards.insert(0, gradient)
     return work
 
 

@@ -1,0 +1,81 @@
+"""Loops of our own as machine code: LLVM makes them when they are first wanted, and oneDNN's own threads run them.
+
+oneDNN has no primitive for what a normalisation adds up or for a solver's update, and what it has in their place goes
+over memory more often than need be. A loop is a function of one array of 8-byte slots (pointers and whole numbers);
+every thread of the team calls it and takes its share of the work.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+import numpy as np
+
+TEAM = ("omp_get_thread_num", "omp_get_num_threads")  # what a loop asks about itself
+
+
+class Compiler:
+    """LLVM for this processor, and the threads of libgomp.
+
+    impl  what `--explain` calls the loops: "llvm:znver5"
+    """
+
+    def __init__(self) -> None:
+        import llvmlite.binding as llvm
+
+        self._llvm = llvm
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        gomp = ctypes.CDLL("libgomp.so.1")  # the copy that oneDNN has loaded: one pool of threads for both
+        for name in TEAM:
+            llvm.add_symbol(name, ctypes.cast(getattr(gomp, name), ctypes.c_void_p).value)
+        self._parallel = gomp.GOMP_parallel
+        self._parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        self._parallel.restype = None
+        self.impl = f"llvm:{llvm.get_host_cpu_name()}"
+        self._engines: list[Any] = []  # own the code
+
+    def compile(self, module: Any) -> int:
+        """The address of the module's function, which has the module's name."""
+        llvm = self._llvm
+        parsed = llvm.parse_assembly(str(module))
+        parsed.verify()
+        machine = self._machine()
+        builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+        builder.getModulePassManager().run(parsed, builder)
+        engine = llvm.create_mcjit_compiler(parsed, machine)
+        engine.finalize_object()
+        self._engines.append(engine)
+        return int(engine.get_function_address(module.name))
+
+    def _machine(self) -> Any:
+        llvm = self._llvm
+        features = llvm.get_host_cpu_features().flatten()
+        return llvm.Target.from_default_triple().create_target_machine(
+            cpu=llvm.get_host_cpu_name(), features=features, opt=2
+        )
+
+    def run(self, address: int, slots: np.ndarray) -> None:
+        """Every thread of the team calls the function with the slots."""
+        self._parallel(address, slots.ctypes.data, 0, 0)
+
+
+@functools.cache
+def compiler() -> Compiler | None:
+    """The compiler of this process; None where llvmlite or libgomp is missing, or memory may not hold new code."""
+    try:
+        return Compiler()
+    except (ImportError, OSError, RuntimeError):
+        return None
+
+
+@functools.cache
+def loop(name: str, width: int, *options: bool | int) -> int:
+    """The address of a loop for vectors of so many numbers: compiled once."""
+    from layerforge.engines.onednn.loops import module  # needs llvmlite
+
+    found = compiler()
+    assert found is not None
+    return found.compile(module(name, width, *options))
