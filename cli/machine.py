@@ -95,7 +95,8 @@ def versions() -> list[tuple[str, str]]:
     import importlib.metadata
 
     found = [("Python", platform.python_version())]
-    for package in ("numpy", "protobuf", "lmdb", "h5py", "opencv-python-headless", "onednn-cpu-gomp", "cupy-cuda13x"):
+    for package in ("numpy", "protobuf", "lmdb", "h5py", "opencv-python-headless", "onednn-cpu-gomp", "llvmlite",
+                    "cupy-cuda13x"):
         try:
             found.append((package, importlib.metadata.version(package)))
         except importlib.metadata.PackageNotFoundError:

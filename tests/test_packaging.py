@@ -87,7 +87,7 @@ def test_wheel_carries_the_licence_and_the_dependencies(wheel):
     info = f"layerforge-{layerforge.__version__}.dist-info"
     assert any(name.startswith(info) and name.endswith("LICENSE") for name in archive.namelist())
     metadata = archive.read(f"{info}/METADATA").decode()
-    for name in ("numpy", "protobuf", "lmdb", "h5py", "rich", "threadpoolctl", "onednn-cpu-gomp"):
+    for name in ("numpy", "protobuf", "lmdb", "h5py", "rich", "threadpoolctl", "onednn-cpu-gomp", "llvmlite"):
         assert f"Requires-Dist: {name}" in metadata
 
 

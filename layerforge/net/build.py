@@ -73,7 +73,9 @@ def build_net(
         plan = lower(shaped.steps, engines)
     if all(step.engine == "layer" for step in plan.steps):
         running = Running(running.threads)
-    return Net(definition, phase, graph, shaped, gradients, learnable, plan, backend, rng, keep, backward, running)
+    net = Net(definition, phase, graph, shaped, gradients, learnable, plan, backend, rng, keep, backward, running)
+    net.update_ops = next((ops for each in engines if (ops := getattr(each, "update_ops", None))), net.update_ops)
+    return net
 
 
 def _engines(definition: NetDef, backend: Any, keep: str, compute_type: str) -> list[Engine]:

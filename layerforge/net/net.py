@@ -41,6 +41,7 @@ class Net:
     learnable   every parameter once, with its multipliers
     inputs, outputs   blob names: tops of Input layers; blobs nobody reads
     memory      the arena of keep="outputs"
+    update_ops  the kernels of update rules for its parameters: the backend's, or an engine's
     hooks       "before_forward", "after_forward", "before_backward", "after_backward" → functions of the layer number
     running     its threads, and whose turn it is to use them
     step_hooks  the same, but what runs fused stays so: they are called for its layers one after the other, and must not
@@ -55,6 +56,7 @@ class Net:
         self.running = running or Running(threads.count())
         self.definition, self.phase, self.graph, self.plan = definition, phase, graph, plan
         self.backend, self.rng, self.keep = backend, rng, keep
+        self.update_ops: Any = backend.ops
         self._has_backward = backward
         self.name = definition.name
         self.layers: list[Layer] = list(shaped.layers)

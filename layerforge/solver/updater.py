@@ -118,7 +118,7 @@ class Updater:
         home = self._home(blob)
         moved = [blob.data, blob.diff, *self.history[i :: len(self.net.learnable)]]
         w, g, *history = (storage.array(home) for storage in moved)
-        self.rule.update(self.net.backend.ops, w, g, history, step)
+        self.rule.update(self.net.update_ops, w, g, history, step)
         for storage in moved:
             storage.wrote(home)
         if self.net.memory.packs:
@@ -135,7 +135,7 @@ class Updater:
         if bound < 0:
             return 1.0
         arrays = [each.blob.diff.array(self._home(each.blob)) for each in self.net.learnable]
-        norm = math.sqrt(self.net.backend.ops.sum_of_squares(arrays))
+        norm = math.sqrt(self.net.update_ops.sum_of_squares(arrays))
         if not norm > bound:
             return 1.0
         scale = bound / norm

@@ -32,6 +32,7 @@ from layerforge.engines.onednn.pooling import pooling
 from layerforge.engines.onednn.primitive import Context
 from layerforge.engines.onednn.recurrent import recurrent
 from layerforge.engines.onednn.step import OneDnnStep
+from layerforge.engines.onednn.update import CompiledUpdateOps
 from layerforge.engines.step import Refused, Rule
 
 Steps = Sequence[Any]
@@ -114,6 +115,7 @@ class OneDnnEngine:
 
     keep          "all": only what works in place may be hidden;  "outputs": whatever lies between may be
     compute_type  FP32 or BF16
+    update_ops    update rules in compiled loops; None where these are missing
     """
 
     name, backend = "ONEDNN", "numpy"
@@ -123,6 +125,7 @@ class OneDnnEngine:
         self.context = Context(library, LayoutFactory(library), compute_type)
         self.running = self.context.layouts.running
         self._steps: Steps = ()
+        self.update_ops = None if compiler() is None else CompiledUpdateOps()
 
     def lower(self, steps: Steps, index: int) -> OneDnnStep | Refusal:
         """A step that runs steps[index] and perhaps the layers behind it, or why not."""

@@ -18,8 +18,8 @@ from layerforge.core.storage import HOST
 from layerforge.core.use import Access, Use
 from layerforge.engines.onednn.layout import Layout, aligned_zeros
 from layerforge.engines.onednn.primitive import Context
-from layerforge.engines.step import elements
 from layerforge.engines.onednn.sweep import Operand, Sweep
+from layerforge.engines.step import elements
 
 CENTER, FACTOR, OFFSET, SLOPE, TILT, LEVEL = range(6)
 
