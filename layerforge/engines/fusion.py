@@ -74,7 +74,7 @@ def sum_length(steps: Sequence[Any], index: int, keep: str) -> int:
 
 
 def trained_sum_length(steps: Sequence[Any], index: int, keep: str) -> int:
-    """The same where gradients are wanted: convolution, normalisation, sum, perhaps a ReLU, perhaps the Split behind it;
+    """The same where gradients are wanted: convolution, normalisation, sum, perhaps a ReLU, perhaps the Split behind;
     0 without normalisation, and where a bottom of the sum wants no gradient."""
     at = _sum_behind(steps, index, keep)
     if at < index + 2 or not steps[at].needed or not all(steps[at].propagate_down):
