@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 WORKERS ?= $(shell c=$$(nproc 2>/dev/null || echo 2); [ $$c -gt 8 ] && c=8; echo $$c)
 SECONDS ?= 20
 
-# Threads of `make bench-nets`, one run for each number.
+# Threads of `make bench`, one run for each number.
 THREADS ?= 2
 
 .DEFAULT_GOAL := menu
-.PHONY: menu setup demo test fuzz lint proto bench bench-nets gpu gpu-plans bench-gpu layer pycaffe-suite clean
+.PHONY: menu setup demo test fuzz lint proto bench bench-layers gpu gpu-plans bench-gpu layer pycaffe-suite clean
 
 menu: ## this menu
 	@echo "make TARGET"
@@ -44,14 +44,13 @@ lint: $(VENV)/ready ## ruff and mypy
 proto: $(VENV)/ready ## generates layerforge/schema/_generated from proto/layerforge.proto
 	$(BIN)/python proto/generate.py
 
-bench: $(VENV)/ready ## times the layers, beside PyTorch where it is installed
-	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -s $(ARGS)
+bench: $(VENV)/ready ## times whole nets beside others, THREADS=1,2, and compares with docs/benchmarks.md
+	@$(BIN)/python -c 'import torch, onnxruntime, openvino' 2> /dev/null || \
+		echo "what is missing beside LayerForge is left out; all comes with: $(BIN)/python -m pip install -e '.[bench]'"
+	$(BIN)/python tests/bench/whole_nets.py --threads $(THREADS) $(ARGS)
 
-bench-nets: $(VENV)/ready ## times whole nets beside PyTorch, with THREADS=1,2 threads
-	@$(BIN)/python -c 'import torch' 2> /dev/null || \
-		{ echo "it compares with PyTorch: $(BIN)/python -m pip install torch==2.13.0"; exit 1; }
-	for threads in $$(echo $(THREADS) | tr , ' '); do \
-		$(BIN)/python tests/bench/bench_engine.py --threads $$threads $(ARGS) || exit 1; done
+bench-layers: $(VENV)/ready ## times layers, updates, data sources, Python's cost, beside PyTorch where it is installed
+	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -s $(ARGS)
 
 gpu: $(VENV)/ready ## runs what only a GPU can tell: kernels, recorded cases, replays, a leak check
 	$(BIN)/python -m pytest -m gpu -p no:cacheprovider tests/backends/cupy tests/gpu -rs $(ARGS)

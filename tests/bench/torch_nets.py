@@ -1,103 +1,129 @@
-"""The same nets in PyTorch, made from the prototxt text: a module that walks the layers."""
+"""The same nets in PyTorch, made from the same definition: straight code by torch.fx."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
-from torch import nn
+from torch import fx, nn
+from torch.fx.experimental.optimization import fuse
 from torch.nn import functional as F
 
+from layerforge.core.storage import HOST
 from layerforge.net.build import build_net
-from layerforge.netdef.types import Phase
-from layerforge.schema.read import parse_net
+from layerforge.netdef.types import NetDef, Phase
+
+NOTHING = ("Input", "Split", "Scale")  # Split is a name, Scale belongs to the BatchNorm before it
 
 
-class Walk(nn.Module):
-    """One operation per layer, on a dict of values. In place where the text works in place."""
+class Translation:
+    """A module of one operation a layer, in place where the text's ReLU works in place.
 
-    def __init__(self, text):
-        super().__init__()
-        net = build_net(parse_net(text), Phase.TEST if "SoftmaxWithLoss" not in text else Phase.TRAIN, engines=())
-        self.size = net.blobs["data"].shape
-        self.calls, self.parts = [], nn.ModuleDict()
-        by_index = net.graph.blobs
-        layers = [
-            (layer, [by_index[b] for b in node.bottoms], [by_index[t] for t in node.tops])
-            for layer, node in zip(net.layers, net.graph.nodes)
-        ]
-        alias = {}
-        for i, (layer, bottoms, tops) in enumerate(layers):
-            bottoms = [alias.get(b, b) for b in bottoms]
-            if layer.type == "Split":
-                alias.update(dict.fromkeys(tops, bottoms[0]))
+    model  takes data and, where the net has losses, label (whole numbers); gives the weighted sum of the losses, or
+           the last top
+    parts  layer name → module, of layers with parameters
+    """
+
+    def __init__(self, definition: NetDef, phase: Phase) -> None:
+        self.net = net = build_net(definition, phase, engines=())
+        self.phase, self.graph = phase, fx.Graph()
+        self.parts: dict[str, nn.Module] = {}
+        self.modules = nn.ModuleDict()
+        self.values: dict[int, fx.Node] = {}  # blob number → what computes it
+        self.losses: list[fx.Node] = []
+        for name in net.inputs:
+            node = self.graph.placeholder(name)
+            self.values[net.graph.blobs.index(name)] = node
+        for i in range(len(net.layers)):
+            self._layer(i)
+        self.graph.output(self._sum() if self.losses else self.values[net.graph.nodes[-1].tops[0]])
+        model = fx.GraphModule(self.modules, self.graph)
+        self.model = model.train() if phase is Phase.TRAIN else fuse(model.eval(), inplace=True, no_trace=True)
+
+    def _layer(self, i: int) -> None:
+        node, layer = self.net.graph.nodes[i], self.net.layers[i]
+        if layer.type in NOTHING:
+            self.values.update((top, self.values[node.bottoms[0]]) for top in node.tops if node.bottoms)
+            return
+        xs = [self.values[b] for b in node.bottoms]
+        if layer.type == "SoftmaxWithLoss":
+            scores = self._call(torch.flatten, xs[0], 1) if len(self._shape(node.bottoms[0])) > 2 else xs[0]
+            loss = self._call(F.cross_entropy, scores, xs[1])
+            weight = layer.definition.loss_weight
+            self.losses.append(self._call(torch.mul, loss, weight[0]) if weight else loss)
+            return
+        if layer.type in MODULES:
+            if layer.type == "InnerProduct" and len(self._shape(node.bottoms[0])) > 2:
+                xs[0] = self._call(torch.flatten, xs[0], 1)
+            behind = self.net.layers[i + 1] if i + 1 < len(self.net.layers) else None
+            key = f"m{i}"
+            self.modules[key] = self.parts[layer.name] = MODULES[layer.type](layer, behind)
+            self.values[node.tops[0]] = self.graph.call_module(key, (xs[0],))
+            return
+        function, arguments = FUNCTIONS[layer.type](layer, xs, self.phase)
+        self.values[node.tops[0]] = self._call(function, *arguments)
+
+    def _call(self, function: Callable, *arguments: Any) -> fx.Node:
+        return self.graph.call_function(function, arguments)
+
+    def _sum(self) -> fx.Node:
+        total = self.losses[0]
+        for loss in self.losses[1:]:
+            total = self._call(torch.add, total, loss)
+        return total
+
+    def _shape(self, number: int) -> tuple[int, ...]:
+        return self.net.blob_list[number].shape
+
+    def take_weights(self, net: Any) -> None:
+        """The parameters of a net of LayerForge. For training: inference has folded its normalisations."""
+        for i, layer in enumerate(net.layers):
+            arrays = [torch.tensor(v.blob.data.array(HOST).reshape(v.shape)) for v in layer.blobs]
+            if not arrays or layer.type == "BatchNorm":
                 continue
-            if layer.type in ("Input", "Scale"):
-                continue
-            module = self.module(layer, layers[i + 1][0] if i + 1 < len(layers) else None)
-            if module is not None:
-                self.parts[str(i)] = module
-            self.calls.append((str(i), layer, bottoms, tops[0]))
-        self.output = self.calls[-1][3]
-
-    @staticmethod
-    def module(layer, behind):
-        p = layer.params
-        if layer.type == "Convolution":
-            w = layer.window
-            return nn.Conv2d(layer.channels, p.num_output, w.kernel, w.stride, w.pad, groups=p.group, bias=p.bias_term)
-        if layer.type == "InnerProduct":
-            return nn.Linear(layer.k, p.num_output)
-        if layer.type == "BatchNorm":
-            return nn.BatchNorm2d(layer.sums[0].shape[0], affine=behind is not None and behind.type == "Scale")
-        if layer.type == "LRN":
-            return nn.LocalResponseNorm(p.local_size, p.alpha, p.beta, p.k)
-        if layer.type == "Pooling":
-            w = layer.window
-            if layer.method == "MAX":
-                return nn.MaxPool2d(w.kernel, w.stride, w.pad, ceil_mode=True)
-            return nn.AvgPool2d(w.kernel, w.stride, w.pad, ceil_mode=True)
-        return None
-
-    def forward(self, data, label=None):
-        values, losses = {"data": data}, []
-        for key, layer, bottoms, top in self.calls:
-            kind, x = layer.type, values.get(bottoms[0])
-            if kind == "ReLU":
-                y = F.relu(x, inplace=True)
-            elif kind == "Dropout":
-                y = F.dropout(x, 0.5, self.training)
-            elif kind == "Concat":
-                y = torch.cat([values[b] for b in bottoms], 1)
-            elif kind == "Eltwise":
-                y = values[bottoms[0]] + values[bottoms[1]]
-            elif kind == "Softmax":
-                y = F.softmax(x, 1)
-            elif kind == "SoftmaxWithLoss":
-                weight = layer.definition.loss_weight[0] if layer.definition.loss_weight else 1.0
-                losses.append(weight * F.cross_entropy(x, label))
-                continue
-            else:
-                if kind == "InnerProduct" and x.dim() > 2:
-                    x = x.flatten(1)
-                y = self.parts[key](x)
-            values[top] = y
-        return sum(losses) if losses else values[self.output]
+            part = self.parts[net.layers[i - 1].name if layer.type == "Scale" else layer.name]
+            with torch.no_grad():
+                part.weight.copy_(arrays[0].reshape(part.weight.shape))
+                if len(arrays) > 1:
+                    part.bias.copy_(arrays[1].reshape(part.bias.shape))
 
 
-def make_net(text):
-    """(module, size of the input)"""
-    made = Walk(text)
-    return made, made.size
+def _convolution(layer: Any, behind: Any) -> nn.Module:
+    p, w = layer.params, layer.window
+    return nn.Conv2d(layer.channels, p.num_output, w.kernel, w.stride, w.pad, w.dilation, p.group, p.bias_term)
 
 
-def fold(model):
-    """BatchNorm goes into the convolution before it."""
-    calls = []
-    for call in model.calls:
-        key, layer, bottoms, top = call
-        if layer.type == "BatchNorm" and calls and calls[-1][1].type == "Convolution" and calls[-1][3] == bottoms[0]:
-            at = calls[-1][0]
-            model.parts[at] = torch.nn.utils.fusion.fuse_conv_bn_eval(model.parts[at], model.parts.pop(key))
-            continue
-        calls.append(call)
-    model.calls = calls
-    return model
+def _batch_norm(layer: Any, behind: Any) -> nn.Module:
+    affine = behind is not None and behind.type == "Scale"
+    return nn.BatchNorm2d(layer.sums[0].shape[0], eps=layer.params.eps, affine=affine)
+
+
+def _lrn(layer: Any, behind: Any) -> nn.Module:
+    p = layer.params
+    return nn.LocalResponseNorm(p.local_size, p.alpha, p.beta, p.k)
+
+
+def _pooling(layer: Any, behind: Any) -> nn.Module:
+    kind = {"MAX": nn.MaxPool2d, "AVE": nn.AvgPool2d}[layer.method]
+    return kind(layer.window.kernel, layer.window.stride, layer.window.pad, ceil_mode=True)
+
+
+MODULES: dict[str, Callable[[Any, Any], nn.Module]] = {
+    "Convolution": _convolution,
+    "InnerProduct": lambda layer, behind: nn.Linear(layer.k, layer.params.num_output, layer.params.bias_term),
+    "BatchNorm": _batch_norm,
+    "LRN": _lrn,
+    "Pooling": _pooling,
+    "ReLU": lambda layer, behind: nn.ReLU(inplace=True),
+    "Dropout": lambda layer, behind: nn.Dropout(layer.params.dropout_ratio),
+}
+"""Layer type → the module, from the layer and the one behind it."""
+
+FUNCTIONS: dict[str, Callable] = {
+    "Sigmoid": lambda layer, xs, phase: (torch.sigmoid, xs),
+    "Concat": lambda layer, xs, phase: (torch.cat, (xs, 1)),
+    "Eltwise": lambda layer, xs, phase: (torch.add, xs),
+    "Softmax": lambda layer, xs, phase: (F.softmax, (xs[0], 1)),
+}
+"""Layer type → a function and its arguments, for layers without parameters."""

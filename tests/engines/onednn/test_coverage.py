@@ -1,10 +1,11 @@
 """What runs on the engine: the zoo's nets, the golden cases; and LeNet trains as without it."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
+from bench.nets import MODES, NETS, TRAIN, cases
+from bench.nets import definition as measured
 from engines_compare import agree
 from golden_cases import GOLDEN
 from golden_cases import load as load_case
@@ -27,8 +28,8 @@ try:
 except DeviceError as error:
     pytest.skip(f"oneDNN is not here: {error}", allow_module_level=True)
 
-BENCH = ["lenet", "cifar10_quick", "alexnet", "googlenet", "vgg16", "resnet50", "mobilenet", "fcn_r", "fcn_s"]
-ZOO = [*BENCH[:6], "mobilenet_v1", "mobilenet_v2", "survey_fcn_r", "survey_fcn_s"]
+ZOO = [*NETS, "mobilenet_v2"]
+MEASURED = [case for mode in MODES for case in cases(mode)]
 OWN = {"Input", "SoftmaxWithLoss", "Accuracy"}
 """Data, loss and accuracy: they move little. All else runs on the engine; steps without kernels, such as Split in a
 net that only runs forward, are views of memory that is there."""
@@ -41,16 +42,9 @@ def left(net):
             if choice.step.engine != "ONEDNN" and layer.type not in OWN]
 
 
-@pytest.mark.parametrize("train", [True, False])
-@pytest.mark.parametrize("name", BENCH)
-def test_no_layer_of_a_measured_net_falls_back(name, train, monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "bench"))
-    from nets import NETS
-
-    make, batch = NETS[name]
-    phase = Phase.TRAIN if train else Phase.TEST
-    net = build_net(parse_net(str(make(batch, train)), name), phase, keep="outputs", backward=train)
-    assert not left(net)
+@pytest.mark.parametrize("case", MEASURED, ids=lambda case: f"{case.net}-{case.mode}-{case.batch}")
+def test_no_layer_of_a_measured_net_falls_back(case):
+    assert not left(build_net(measured(case), case.phase, keep="outputs", backward=case.mode == TRAIN))
 
 
 @pytest.mark.parametrize("keep", ["all", "outputs"])
