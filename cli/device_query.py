@@ -25,6 +25,7 @@ def matrix_library(query: SimpleNamespace) -> Iterator[Row]:
         kernels = f", {library['architecture']} kernels" if library.get("architecture") else ""
         version = f" {library['version']}" if library.get("version") else ""
         yield kind, f"{library['internal_api']}{version}{kernels}, {library['num_threads']} threads"
+    yield from machine.cpu_engine()
     warning = machine.core_type_warning()
     if warning:
         yield "Warning", warning

@@ -8,8 +8,12 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from layerforge import engines
+from layerforge.core import threads
 from layerforge.core.errors import DeviceError
+from layerforge.core.running import Running
 from layerforge.core.threads import usable_cores as usable_cores
+from layerforge.engines.onednn.library import load
 
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
@@ -47,12 +51,47 @@ def compute_types() -> str:
     return "FP32, BF16"
 
 
-def core_type_warning(environment: Any = os.environ) -> str | None:
-    """Says so when the environment forces OpenBLAS to kernels of another processor."""
+CORES = {
+    128: "PRESCOTT CORE2 PENRYN DUNNINGTON NEHALEM ATOM ATHLON OPTERON OPTERON_SSE3 BARCELONA BOBCAT",
+    256: "SANDYBRIDGE BULLDOZER PILEDRIVER STEAMROLLER HASWELL EXCAVATOR ZEN",
+    512: "SKYLAKEX COOPERLAKE SAPPHIRERAPIDS",
+}
+"""OpenBLAS's names of processors, by the bits of their vectors."""
+
+
+def core_type_warning(environment: Any = os.environ, bits: int | None = None) -> str | None:
+    """Says so when the environment forces OpenBLAS to narrower vectors than the processor's, or to unknown kernels."""
     forced = environment.get("OPENBLAS_CORETYPE")
-    if not forced:
+    own = vector_bits() if bits is None else bits
+    known = next((width for width, names in CORES.items() if str(forced).upper() in names.split()), 0)
+    if not forced or known >= own:
         return None
-    return f"OPENBLAS_CORETYPE={forced} is set: matrix products may take twice as long; unset it"
+    vectors = f"{known} of this processor's {own} bits a vector" if known else "kernels of another kind"
+    return f"OPENBLAS_CORETYPE={forced} is set: matrix products use {vectors} and may take twice as long; unset it"
+
+
+def vector_bits(cpuinfo: Path = Path("/proc/cpuinfo")) -> int:
+    """The widest vectors of the processor that OpenBLAS has kernels for; 0 where that is not known."""
+    flags = set(cpuinfo.read_text(errors="replace").split()) if cpuinfo.exists() else set()
+    return 512 if "avx512f" in flags else 256 if flags & {"avx", "avx2"} else 128 if "sse2" in flags else 0
+
+
+def cpu_engine() -> list[tuple[str, str]]:
+    """The engine that computes nets on the CPU, or why there is none and what it would bring."""
+    if os.environ.get(engines.VARIABLE, "").upper() == "NONE":
+        return [("CPU engine", f"none: {engines.VARIABLE}=NONE switches it off, and NumPy computes")]
+    try:
+        library = load()
+    except DeviceError as error:
+        return [("CPU engine", f"none: {error.message}; NumPy computes"),
+                ("", f"with oneDNN nets run 2.5 to 5 times as fast: {error.hint}")]
+    with Running(threads.count(), library.pool).computing():
+        count = library.pool.count
+    rows = [("CPU engine", f"oneDNN {library.version}, {count} threads{', bfloat16' if library.bf16 else ''}")]
+    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
+        if os.environ.get(name, "ALL").upper() not in ("ALL", "DEFAULT"):
+            rows.append(("Warning", f"{name}={os.environ[name]} is set: oneDNN leaves wider vectors unused; unset it"))
+    return rows
 
 
 def gpus() -> tuple[list[str], str]:

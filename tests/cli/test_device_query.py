@@ -11,7 +11,9 @@ import threadpoolctl
 from layerforge.backends.cupy import device
 from layerforge.cli import machine, options
 from layerforge.cli.main import main
+from layerforge.core import threads
 from layerforge.core.errors import DeviceError
+from layerforge.engines.onednn import library
 
 
 def test_lists_processor_cores_matrix_library_and_versions(capsys):
@@ -66,18 +68,72 @@ def test_the_processor_is_named_with_its_vector_instructions(tmp_path):
     assert machine.cpu_model(tmp_path / "cpuinfo") == "Some CPU (AVX-512)"
 
 
-def test_forced_kernels_are_warned_of():
-    assert "OPENBLAS_CORETYPE=Haswell" in machine.core_type_warning({"OPENBLAS_CORETYPE": "Haswell"})
-    assert machine.core_type_warning({}) is None
+@pytest.mark.parametrize(("forced", "bits"), [("Haswell", 512), ("nehalem", 256), ("Zen", 512), ("POWER9", 256)])
+def test_kernels_that_hold_matrix_products_back_are_warned_of(forced, bits):
+    warning = machine.core_type_warning({"OPENBLAS_CORETYPE": forced}, bits)
+    assert f"OPENBLAS_CORETYPE={forced}" in warning and "unset it" in warning
+
+
+@pytest.mark.parametrize(("forced", "bits"), [("", 512), ("SkylakeX", 512), ("Haswell", 256), ("Zen", 128)])
+def test_kernels_of_the_processor_itself_are_no_warning(forced, bits):
+    assert machine.core_type_warning({"OPENBLAS_CORETYPE": forced}, bits) is None
+
+
+def test_the_warning_is_shown(capsys, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Nehalem")
+    monkeypatch.setattr(machine, "vector_bits", lambda: 512)
+    assert main(["device_query"]) == 0
+    assert "OPENBLAS_CORETYPE=Nehalem is set" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "bits"), [("sse2 avx avx2 avx512f", 512), ("sse2 avx", 256), ("sse2", 128), ("neon", 0)]
+)
+def test_vectors_are_as_wide_as_the_flags_say(tmp_path, flags, bits):
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
+    assert machine.vector_bits(tmp_path / "cpuinfo") == bits
+
+
+def broken_library(reason):
+    def load():
+        raise DeviceError(f"oneDNN cannot be loaded ({reason})", hint=library._cure(reason))
+
+    return load
+
+
+def test_a_missing_engine_is_named_with_what_it_would_bring(capsys, monkeypatch):
+    monkeypatch.delenv("LAYERFORGE_ENGINE", raising=False)
+    monkeypatch.delenv("LAYERFORGE_ONEDNN", raising=False)
+    reason = "libdnnl.so.3: libgomp.so.1: cannot open shared object file"
+    monkeypatch.setattr(machine, "load", broken_library(reason))
+    assert main(["device_query"]) == 0
+    out = capsys.readouterr().out
+    assert "CPU engine" in out and reason in out and "NumPy computes" in out and "times as fast" in out
+
+
+def test_an_engine_that_is_switched_off_is_named(monkeypatch):
+    monkeypatch.setenv("LAYERFORGE_ENGINE", "none")
+    assert "LAYERFORGE_ENGINE=NONE" in machine.cpu_engine()[0][1]
+
+
+def test_an_engine_that_is_there_is_named_with_its_threads(monkeypatch):
+    try:
+        loaded = library.load()
+    except DeviceError as error:
+        pytest.skip(f"oneDNN is not here: {error}")
+    monkeypatch.delenv("LAYERFORGE_ENGINE", raising=False)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    with threads.limited(1):
+        rows = dict(machine.cpu_engine())
+    assert rows["CPU engine"].startswith(f"oneDNN {loaded.version}, 1 thread")
+    assert "ONEDNN_MAX_CPU_ISA=AVX2" in rows["Warning"]
 
 
 def there(count):
     """Only GPUs below this number can be used."""
-
     def require(number):
         if number >= count:
             raise DeviceError(f"there is no GPU {number}")
-
     return require
 
 

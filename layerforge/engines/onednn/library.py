@@ -10,6 +10,8 @@ import ctypes
 import functools
 import importlib.metadata
 import os
+import platform
+import sys
 from collections.abc import Iterator
 from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_int64, c_size_t, c_uint, c_void_p
 from typing import Any
@@ -238,11 +240,18 @@ def _load() -> Library:
         except (OSError, AttributeError, OneDnnError) as error:
             tried.append(f"{path}: {error}")
     reasons = "; ".join(tried) or f"the package {PACKAGE} is not installed"
-    raise DeviceError(
-        f"oneDNN cannot be loaded ({reasons})",
-        hint=f"pip install {PACKAGE} (Linux on x86-64; it needs the system's libgomp), "
-        f"or set {PATH_VARIABLE} to a libdnnl.so.3",
-    )
+    raise DeviceError(f"oneDNN cannot be loaded ({reasons})", hint=_cure(reasons))
+
+
+def _cure(reasons: str, system: str = sys.platform, processor: str = platform.machine()) -> str:
+    """What to do about a oneDNN that does not load."""
+    if os.environ.get(PATH_VARIABLE):
+        return f"{PATH_VARIABLE} must name a libdnnl.so.3 of version 3"
+    if system != "linux" or processor not in ("x86_64", "AMD64"):
+        return f"{PACKAGE} is for Linux on x86-64; elsewhere set {PATH_VARIABLE} to a oneDNN 3 of your own"
+    if "libgomp" in reasons:
+        return "install the system's libgomp (apt install libgomp1, dnf install libgomp, apk add libgomp)"
+    return f"pip install {PACKAGE}, or set {PATH_VARIABLE} to a libdnnl.so.3"
 
 
 def _candidates() -> Iterator[str]:

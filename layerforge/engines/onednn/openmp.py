@@ -25,6 +25,11 @@ class OpenMp:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=self._end, after_in_child=self._look)
 
+    @property
+    def count(self) -> int:
+        """How many work for the calling thread."""
+        return int(self._get()) if self._get is not None else 1
+
     def take(self, threads: int) -> int:
         """From now on so many work for the calling thread, or fewer if it was set to fewer (by threadpoolctl); returns
         how many did before.
