@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from layerforge.core.errors import NetError
@@ -80,34 +80,46 @@ def footprint(net: Net, history: Iterable[Storage] = ()) -> Footprint:
     )
 
 
-def check_fits(net: Net, history: Iterable[Storage] = ()) -> None:
+def check_fits(
+    net: Net, history: Iterable[Storage] = (), *, backward: bool = True, beside: Iterable[Net] = ()
+) -> None:
     """Raises NetError for a net that is larger than the host's memory, with the plan's figures and the cure.
 
+    backward  False: gradients that have memory of their own are not counted, for only forward runs
+    beside    nets that use its parameters, such as a solver's test nets
     A device says itself when it is full.
     """
     if net.backend.representation is not HOST:
         return
     limit, why = memory_limit()
     found = footprint(net, history)
-    if not limit or found.peak <= limit:
+    if not backward and not net.memory.packs:
+        found = replace(found, gradients=0, parameter_gradients=0)
+    others = sum(each.peak - each.parameters for each in map(footprint, beside))
+    if not limit or found.peak + others <= limit:
         return
-    figures = ", ".join(f"{label} {size / MIB:,.0f}" for label, size in found.rows()[:-1] if size)
+    rows = [*found.rows()[:-1], ("test nets", others)]
+    figures = ", ".join(f"{label} {size / MIB:,.0f}" for label, size in rows if size)
     raise NetError(
-        f"net {net.name!r} needs {found.peak / MIB:,.0f} MiB ({figures}), {why} is {limit / MIB:,.0f} MiB",
-        hint=_cure(net, found),
+        f"net {net.name!r} needs {(found.peak + others) / MIB:,.0f} MiB ({figures}), {why} is {limit / MIB:,.0f} MiB",
+        hint=_cure(net, found, others),
     )
 
 
-def _cure(net: Net, found: Footprint) -> str:
+def _cure(net: Net, found: Footprint, others: int) -> str:
     """What would reduce the largest part."""
     weights = found.parameters + found.parameter_gradients + found.history
     cures = []
     if net.keep == "all":
-        cures.append('build the net with keep="outputs", which packs blobs into one arena')
-    if weights > found.peak - weights:
+        cures.append('the command line, or build_net with keep="outputs", packs blobs into one arena')
+    if weights > found.peak - weights + others:
         cures.append("parameters are most of it: smaller layers, or a solver type with less history")
-    else:
+    elif others > found.peak:
+        cures.append("a smaller batch in the test nets with a larger test_iter gives the same figures in less memory")
+    elif found.parameter_gradients:
         cures.append("a smaller batch with a larger iter_size gives the same training in less memory")
+    else:
+        cures.append("a smaller batch needs less")
     return "; ".join(cures)
 
 

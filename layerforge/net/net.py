@@ -85,7 +85,7 @@ class Net:
             for blob, weight in pairs:
                 blob.diff.initial = partial(np.array, weight)
         self.memory = Memory(self._steps, self._held(), partial(_shapes, self.blob_list), self._packs())
-        self._fits = False  # nobody has seen yet whether memory suffices
+        self._fitting = [0, 0]  # values of inputs for which memory suffices, forward only and both ways
         self._loss_counts = {id(blob): blob.count for pairs in self._losses for blob, _ in pairs}
 
     @property
@@ -109,9 +109,7 @@ class Net:
     def forward_from_to(self, start: int, end: int) -> float:
         """Runs the layers start … end, both included."""
         loss, memory = 0.0, self.memory
-        if not self._fits:
-            check_fits(self)
-            self._fits = True
+        self._check_fits(backward=self.memory.packs)
         memory.start(start <= 0 and end >= len(self.layers) - 1 and not self._hooked)
         with self.taking_lent(), saying_what_fits(self):
             for step in self._steps:
@@ -138,6 +136,7 @@ class Net:
         """Runs the layers start … end downwards, both included."""
         if not self._has_backward:
             raise NetError(f"net {self.name!r} was built to run forward only", hint="build it with backward=True")
+        self._check_fits(backward=True)
         memory = self.memory
         memory.turn(end <= 0 and start >= len(self.layers) - 1 and not self._hooked)
         with self.taking_lent(), saying_what_fits(self):
@@ -175,6 +174,15 @@ class Net:
         if inside and not step.in_parts:
             step.replay()
         return inside
+
+    def _check_fits(self, backward: bool) -> None:
+        """Refuses the first pass that needs more memory than there is, and the first after inputs have grown."""
+        count = 1 + sum([self.blobs[name].count for name in self.inputs])
+        if count > self._fitting[backward]:
+            if self._fitting[backward]:
+                self.reshape()
+            check_fits(self, backward=backward)
+            self._fitting[backward] = count
 
     def _packs(self) -> bool:
         """Whether the host's memory is wanted packed, and shapes cannot change within every pass."""

@@ -90,7 +90,7 @@ class Solver:
         take_weights(files, (self.net, *self.test_nets), self.observer.on_message)
         self.updater = Updater(self.net, params)
         self.updater.set_early(True)
-        check_fits(self.net, self.updater.history)
+        check_fits(self.net, self.updater.history, beside=self.test_nets)
         self.passes, self.test_passes = Passes(self.net), [Passes(net) for net in self.test_nets]
         self.iter, self.stopped = 0, False
         self.losses: deque[float] = deque(maxlen=params.average_loss)

@@ -49,7 +49,7 @@ def test_figures_touch_no_memory():
 
 
 def test_a_net_too_large_for_the_memory_is_refused_before_any_is_taken(monkeypatch):
-    monkeypatch.setattr(module, "memory_limit", lambda: (100_000, "the machine's memory"))
+    monkeypatch.setattr(module, "memory_limit", lambda: (40_000, "the machine's memory"))
     made = net("all")
     with pytest.raises(NetError, match=r"net 'wide' needs .* MiB \(activations .*the machine's memory is") as error:
         made.forward()
@@ -64,6 +64,34 @@ def test_a_large_batch_is_what_to_make_smaller(monkeypatch):
     assert "smaller batch" in error.value.hint and "keep" not in error.value.hint
 
 
+def test_a_net_that_only_runs_forward_needs_no_room_for_gradients(monkeypatch):
+    made = net("all")
+    found = footprint(made)
+    forward = found.peak - found.gradients - found.parameter_gradients
+    monkeypatch.setattr(module, "memory_limit", lambda: (forward, "the machine's memory"))
+    made.forward()
+    with pytest.raises(NetError, match="gradients"):
+        made.backward()
+    monkeypatch.setattr(module, "memory_limit", lambda: (forward - 1, "the machine's memory"))
+    with pytest.raises(NetError) as error:
+        net("all").forward()
+    assert "gradients" not in error.value.message
+
+
+def test_a_net_that_grew_is_refused(monkeypatch):
+    made = net("all")
+    made.forward()
+    monkeypatch.setattr(module, "memory_limit", lambda: (1_000_000, "the machine's memory"))
+    made.forward()
+    made.blobs["data"].reshape((8000, 100))
+    made.blobs["t"].reshape((8000,))
+    with pytest.raises(NetError, match="activations"):
+        made.forward()
+    made.blobs["data"].reshape((8, 100))
+    made.blobs["t"].reshape((8,))
+    made.forward()
+
+
 def test_training_is_refused_when_the_solver_is_made(monkeypatch):
     from layerforge.schema.read import parse_solver
     from layerforge.solver.loop import Solver
@@ -72,6 +100,20 @@ def test_training_is_refused_when_the_solver_is_made(monkeypatch):
     text = f'type: "Adam" base_lr: 0.1 lr_policy: "fixed" snapshot_prefix: "x" net_param {{ {TEXT} }}'
     with pytest.raises(NetError, match="history"):
         Solver(parse_solver(text, "solver.prototxt"), keep="outputs")
+
+
+def test_test_nets_count_beside_the_train_net(monkeypatch):
+    from layerforge.schema.read import parse_solver
+    from layerforge.solver.loop import Solver
+
+    test = TEXT.replace("dim: 8 ", "dim: 4000 ").replace("dim: 8}", "dim: 4000}")
+    text = f"""base_lr: 0.1 lr_policy: "fixed" snapshot_prefix: "x" train_net_param {{ {TEXT} }}
+               test_net_param {{ {test} }} test_iter: 1 test_interval: 1"""
+    Solver(parse_solver(text, "solver.prototxt"), keep="outputs")
+    monkeypatch.setattr(module, "memory_limit", lambda: (1_000_000, "the machine's memory"))
+    with pytest.raises(NetError, match="test nets") as error:
+        Solver(parse_solver(text, "solver.prototxt"), keep="outputs")
+    assert "test_iter" in error.value.hint
 
 
 def test_a_net_for_forward_only_takes_less():
