@@ -147,7 +147,14 @@ def _forward(
             continue
         if not desc.slow and "gemm" not in desc.impl:
             return desc
-    return desc.fast()
+    return _own_kernel(desc.fast())
+
+
+def _own_kernel(desc: Descriptor) -> Descriptor:
+    """Itself; refuses products of whole matrices in bfloat16, which take longer than kernels for float32."""
+    if desc.context.layouts.values != F32 and "gemm" in desc.impl:
+        raise Refused(f"in bfloat16 oneDNN has only {desc.impl}")
+    return desc
 
 
 def _with_sum(context: Context, found: Descriptor, shape: Shape, bias: int | None, slope: float | None) -> Descriptor:
@@ -201,7 +208,7 @@ def _backward(
         wishes = [(x, weights, y), (x, anything[1], y), (anything[0], weights, anything[2])]
         if chosen[1].type != F32:
             wishes = wishes[1:2]
-        desc = best(make_weights, anything, *wishes)
+        desc = _own_kernel(best(make_weights, anything, *wishes))
         found.append(Primitive(desc, _gradients(context, desc, layer, bottom, top, shape, b, bias)))
     if step.propagate_down[0]:
 
@@ -211,7 +218,7 @@ def _backward(
             )
 
         free = layouts.any(shape.w)
-        desc = best(make_data, (anything[0], free, anything[2]), (x, weights, y), (x, free, y))
+        desc = _own_kernel(best(make_data, (anything[0], free, anything[2]), (x, weights, y), (x, free, y)))
         used = desc.layout(n.WEIGHTS)
         found.append(
             Primitive(

@@ -47,6 +47,8 @@ def inner_product(context: Context, steps: Sequence[Any]) -> Work:
     wishes = [(known.desc, any_w)] if known.shape == x_shape else []
     if step.needed and not wide and layouts.values == F32:  # plain weights serve all three passes
         wishes.insert(0, (layouts.plain(x_shape).desc, order.desc))
+    if step.needed and wide and layouts.values != F32 and wishes:  # in the layout of the gradient: the copy is a cast
+        wishes.insert(0, (known.desc, layouts.like(known, w_shape).desc))
     forward = best(make, (any_x, any_w), *wishes)
     x, weights = forward.layout(n.SRC), forward.layout(n.WEIGHTS)
     stored = layouts.stored(weights, order)
