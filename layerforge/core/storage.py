@@ -28,6 +28,8 @@ class Representation(Protocol):
             host between; `takes(other) -> bool` says beforehand whether it would
     extent  optional: `extent(count, dtype) -> (length, dtype)` of an array of `count` values, where any piece of the
             host's memory will do; a representation without it gets no memory from a plan
+    lossy   optional: True where values are rounded to a narrower type; such a copy gives the value to others only
+            where no other holds it
     """
 
     name: str
@@ -60,6 +62,11 @@ class HostRepresentation:
 
     def from_host(self, source: np.ndarray, target: np.ndarray) -> None:
         np.copyto(target, source)
+
+
+def is_lossy(representation: Representation) -> bool:
+    """Whether it rounds values to a narrower type."""
+    return getattr(representation, "lossy", False)
 
 
 def _not_kept() -> NetError:
@@ -254,7 +261,10 @@ class Storage:
             target[...] = 0
             self._newest(representation, target)
             return self._copies[representation]
-        newest = next(((r, a) for r, (a, version) in self._copies.items() if version == self.version), None)
+        if self.initial is not None and is_lossy(representation):
+            self.array(self.home)
+        fresh = ((r, a) for r, (a, version) in self._copies.items() if version == self.version)
+        newest = min(fresh, key=lambda copy: is_lossy(copy[0]), default=None)
         if newest is not None:
             self._convert(*newest, representation, target)
         elif self.initial is not None:

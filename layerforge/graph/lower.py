@@ -12,7 +12,7 @@ from layerforge.graph.step import LayerStep, Step
 
 @dataclass(frozen=True)
 class Choice:
-    """Who runs a step, and why others do not."""
+    """Who runs a step, and why others do not, or not in the type that the net asks for."""
 
     step: Step
     refusals: tuple[Refusal, ...] = ()
@@ -50,7 +50,7 @@ def _choose(steps: Sequence[LayerStep], index: int, engines: Sequence[Engine]) -
     for engine in engines if pinned != "CAFFE" else ():
         lowered = engine.lower(steps, index)
         if not isinstance(lowered, Refusal):
-            return Choice(lowered, tuple(refusals))
+            return Choice(lowered, (*refusals, *getattr(lowered, "refusals", ())))
         refusals.append(lowered)
         if engine.name == pinned:
             raise NetError(

@@ -173,3 +173,31 @@ def test_scratch_of_two_layers_is_the_same_memory():
     one, _ = workspace.scratch((4,), np.float32, 0)
     two, _ = workspace.scratch((4,), np.float32, 0)
     assert np.shares_memory(one.data, two.data)
+
+
+class Halved(Reversed):
+    """Keeps whole numbers, halved and rounded down."""
+
+    plain, lossy = False, True
+
+    def to_host(self, source, target):
+        target[:] = source * 2
+
+    def from_host(self, source, target):
+        target[:] = source // 2
+
+
+def test_a_copy_that_rounds_gives_the_value_only_where_no_other_holds_it():
+    first, second, storage = Halved(), Reversed(), Storage(3)
+    storage.claim(first)[:] = [1, 2, 3]
+    assert list(storage.array(HOST)) == [2, 4, 6]
+    storage.array(HOST)[:] = [3, 5, 7]
+    storage.wrote(HOST)
+    storage.array(first)
+    assert list(storage.array(second)) == [7, 5, 3]
+
+
+def test_the_initial_value_outlives_a_first_reader_that_rounds():
+    storage = Storage(3, initial=lambda: np.array([3, 5, 7]))
+    assert list(storage.array(Halved())) == [1, 2, 3]
+    assert list(storage.array(HOST)) == [3, 5, 7]

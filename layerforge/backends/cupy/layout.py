@@ -51,6 +51,7 @@ class ChannelsLast:
     def __init__(self, form: Form, memory: Any, kernels: Any) -> None:
         self.form, self.memory, self._kernels = form, memory, kernels
         self.name = f"channels last, {form.kind}"
+        self.lossy = np.dtype(KINDS[form.kind][1]).itemsize < 4
 
     def zeros(self, count: int, dtype: Any) -> Any:
         """The array; the padding stays zero."""

@@ -49,6 +49,7 @@ class Layout:
     desc            oneDNN's descriptor
     row_major       whether it is C order, in whatever type
     representation  HOST when the layout is C order in float32, else the layout itself
+    lossy           whether its values are bfloat16
     """
 
     plain = False
@@ -61,6 +62,7 @@ class Layout:
         self.row_major = key[3] == () and self.shape == key[4] and key[2] == _row_major(self.shape)
         self.is_plain = key[1] == F32 and self.row_major
         self.representation: Representation = HOST if self.is_plain else self
+        self.lossy = key[1] == BF16
         self.name = _name(key)
 
     @property
@@ -118,7 +120,7 @@ class Stored:
     plain = False
 
     def __init__(self, layout: Layout, order: Layout) -> None:
-        self.layout, self.order, self.name = layout, order, layout.name
+        self.layout, self.order, self.name, self.lossy = layout, order, layout.name, layout.lossy
         self._factory = layout._factory
 
     def zeros(self, count: int, dtype: Any) -> np.ndarray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.primitive import Context, Descriptor, Primitive, Read, Write
 from layerforge.engines.step import Refused, Work, elements
@@ -49,6 +51,10 @@ FUNCTIONS: dict[str, Callable[[Any, bool], Function]] = {
 }
 
 
+def _is_bf16(value: float) -> bool:
+    return not int(np.float32(value).view(np.uint32)) & 0xFFFF
+
+
 def pointwise(context: Context, steps: Sequence[Any]) -> Work:
     """steps: the activation alone."""
     step, layer = steps[0], steps[0].layer
@@ -58,6 +64,8 @@ def pointwise(context: Context, steps: Sequence[Any]) -> Work:
     if bottom.data is top.data and backward_wanted and not function.by_output:
         raise Refused("in place, where the gradient needs the input")
     x = context.layout_of(bottom)
+    if x.lossy and function.forward == n.CLIP and not _is_bf16(function.beta):
+        raise Refused(f"the bound {function.beta:g} is no bfloat16 number, and the gradient asks whether y is below it")
     numbers = function.alpha, function.beta
     forward = Descriptor(
         context,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from layerforge.core.blob import Blob
-from layerforge.engines.lowering import Kernel
+from layerforge.engines.lowering import Kernel, Refusal
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import BF16, Layout
 from layerforge.engines.onednn.library import OneDnnError
@@ -20,9 +19,13 @@ PRODUCTS = ("Convolution", "DepthwiseConvolution", "Deconvolution", "InnerProduc
 
 
 class OneDnnStep(EngineStep):
-    """Layers that run as primitives."""
+    """Layers that run as primitives.
+
+    refusals  why they run in another type than the net's
+    """
 
     engine = "ONEDNN"
+    refusals: tuple[Refusal, ...] = ()
 
     def plan(self) -> Work:
         """What the rule makes of the layers; in float32 where it has no kernel for the type of the net.
@@ -33,8 +36,11 @@ class OneDnnStep(EngineStep):
         first, context = self.parts[0], self.context
         values = {view.blob.data for view in first.bottoms}
         if context.compute_type == "BF16" and (first.layer.type in PRODUCTS or values <= context.reduced):
-            with contextlib.suppress(Refused, OneDnnError), context.computing_in(BF16):
-                return super().plan()
+            try:
+                with context.computing_in(BF16):
+                    return super().plan()
+            except (Refused, OneDnnError) as refusal:
+                self.refusals = (Refusal(f"{self.engine} in BF16", str(refusal)),)
         try:
             return super().plan()
         except OneDnnError as error:
