@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 from layerforge.cli import options
+from layerforge.cli.efficiency import Measured
 from layerforge.cli.flags import Command, Flag, UsageError
 from layerforge.cli.log import Log
 from layerforge.cli.report import Table, collect_tables, tables
@@ -15,7 +16,6 @@ from layerforge.cli.timing import Timing, measure, measure_sources, measure_trai
 from layerforge.cli.trace import Trace
 from layerforge.core.files import replacing
 from layerforge.core.storage import Storage
-from layerforge.graph.explain import explain
 from layerforge.net.footprint import Footprint, footprint
 from layerforge.net.net import Net
 from layerforge.netdef.types import Phase
@@ -70,21 +70,6 @@ def sources(timing: Timing) -> Table | None:
         title = f"the net waited for its data {waited / max(sum(timing.iteration_ms), 1e-9):.1%} of the time"
     return Table(title, ("data layer", "type", "batch", "threads", "ms alone", "images/s alone", "waits", "waited ms"),
                  body)
-
-
-@tables("explain")
-def choices(net: Net) -> Table:
-    """Which layers run as one step, who runs it, by which kernels, and why other engines do not."""
-    body = []
-    for row in explain(net.plan, net.layers):
-        refused = "; ".join(f"{refusal.engine}: {refusal.reason}" for refusal in row.refusals)
-        gflop = f"{row.flops / 1e9:.3f}" if row.flops else ""
-        body.append((", ".join(row.layers), row.engine, gflop, "", "", refused))
-        for kernel in row.kernels:
-            layouts = " ".join(f"{name}:{layout}" for name, layout in kernel.layouts)
-            body.append((f"  {kernel.run}", "", "", f"{kernel.name} ({kernel.impl})", layouts, ""))
-    columns = ("layers", "engine", "GFLOP forward", "kernel", "layouts", "refused")
-    return Table("who runs which layers, and why no other engine does", columns, body)
 
 
 @tables("memory")
@@ -143,9 +128,8 @@ def _time_solver(args: SimpleNamespace, log: Log) -> Timing:
 def _passes(net: Net, args: SimpleNamespace, log: Log, history: Sequence[Storage] = ()) -> Timing:
     """One pass to warm up, then the measured ones."""
     found = footprint(net, history) if args.memory else None
-    for name, subject in (("explain", net if args.explain else None), ("memory", found)):
-        if subject is not None:
-            print("\n\n".join(map(str, collect_tables(name, subject))), end="\n\n")
+    if found is not None:
+        print("\n\n".join(map(str, collect_tables("memory", found))), end="\n\n")
     net.clear_gradients()
     log.line("caffe.cpp:351", "Performing Forward")
     log.line("caffe.cpp:356", f"Initial loss: {net.forward():g}")
@@ -163,6 +147,8 @@ def _passes(net: Net, args: SimpleNamespace, log: Log, history: Sequence[Storage
     if trace is not None:
         trace.write(args.profile)
         print(f"trace of {len(trace.events):,} steps: {args.profile} (ui.perfetto.dev opens it)\n")
+    if args.explain:
+        print("\n\n".join(map(str, collect_tables("explain", Measured(net, timing)))), end="\n\n")
     timing.memory = dict(found.rows()) if found else {}
     return timing
 
@@ -187,7 +173,7 @@ command = Command(
      Flag("json", str, "", "writes the figures to this file", "FILE"),
      Flag("profile", str, "", "writes when each step ran, as a trace that Perfetto opens", "FILE"),
      Flag("data", bool, False, "times the data layers alone, and tells whether the net waits for them"),
-     Flag("explain", bool, False, "tells which engine runs each layer, and why others do not"),
+     Flag("explain", bool, False, "tells which engine runs each layer, how fast, and why others do not"),
      Flag("memory", bool, False, "tells how much memory an iteration takes, for what, and what packing saves")),
     examples=(("layerforge time --model net.prototxt --iterations 20", "a table of layers, in the TRAIN phase"),
               ("layerforge time --solver solver.prototxt --iterations 20", "training iterations with their update"),

@@ -16,13 +16,19 @@ from layerforge.solver.loop import Solver
 
 @dataclass(frozen=True)
 class LayerTime:
-    """Means over the iterations, in milliseconds. engine: who runs the layer."""
+    """Means over the iterations, in milliseconds.
+
+    engine                 who runs the layer
+    copies, copied_bytes   how often values went from one layout to another for it, and how many bytes
+    """
 
     name: str
     type: str
     forward_ms: float
     backward_ms: float
     engine: str = "layer"
+    copies: float = 0.0
+    copied_bytes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -148,16 +154,27 @@ class StepWatch:
 class LayerClock(StepWatch):
     """Adds up the time of each layer.
 
-    forward, backward   seconds, in the order of the layers
+    forward, backward      seconds, in the order of the layers
+    copies, copied_bytes   from one layout to another
     """
 
     def __init__(self, net: Net) -> None:
         super().__init__(net)
         self.forward, self.backward = [0.0] * len(net.layers), [0.0] * len(net.layers)
+        self.copies, self.copied_bytes = [0] * len(net.layers), [0] * len(net.layers)
+        self._counted = 0, 0
+
+    def __enter__(self) -> LayerClock:
+        self._counted = Traffic.copies, Traffic.nbytes
+        return super().__enter__()
 
     def ended(self, index: int, backward: bool, now: float) -> None:
         """Of layers that run as one step the first takes it all."""
         (self.backward if backward else self.forward)[index] += now - self.since
+        copies, nbytes = self._counted
+        self._counted = Traffic.copies, Traffic.nbytes
+        self.copies[index] += Traffic.copies - copies
+        self.copied_bytes[index] += Traffic.nbytes - nbytes
         self.since = now
 
 
@@ -174,8 +191,9 @@ def measure(net: Net, iterations: int, done: Callable[[int, float], None] = lamb
             iteration_ms.append((time.perf_counter() - started) * 1e3)
             done(iteration, iteration_ms[-1])
     engines = {index: step.engine for step in net.steps for index in step.layers}
-    layers = [LayerTime(layer.name, layer.type, forward / iterations * 1e3, backward / iterations * 1e3, engines[i])
-              for i, (layer, forward, backward) in enumerate(zip(net.layers, clock.forward, clock.backward))]
+    layers = [LayerTime(layer.name, layer.type, clock.forward[i] / iterations * 1e3,
+                        clock.backward[i] / iterations * 1e3, engines[i], clock.copies[i] / iterations,
+                        clock.copied_bytes[i] / iterations) for i, layer in enumerate(net.layers)]
     return Timing(net.name, iterations, layers, iteration_ms, batch=batch_size(net),
                   copies=(Traffic.copies - copies) / iterations, copied_bytes=(Traffic.nbytes - copied) / iterations)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,6 +28,18 @@ class Kernel:
     name: str
     impl: str
     layouts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """What the machine reaches with the threads that work.
+
+    flops   operations per second of large products, by type of their values: FP32, BF16
+    nbytes  bytes read and written per second, of values that lie in memory
+    """
+
+    flops: Mapping[str, float]
+    nbytes: float
 
 
 class Engine(Protocol):

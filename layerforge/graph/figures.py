@@ -76,6 +76,11 @@ def macs(layer: Layer, bottoms: Shapes, tops: Shapes) -> int:
     return 0 if rule is None else rule(layer, bottoms, tops)
 
 
+def is_product(layer: Layer) -> bool:
+    """Whether the layer is a product of matrices, whose operations `macs` counts."""
+    return type(layer).type in _RULES
+
+
 def _convolution(layer: Any, bottoms: Shapes, tops: Shapes) -> int:
     """Each output value sums over a kernel of C/group channels: the weights of one output channel."""
     return sum(math.prod(top) for top in tops) * (layer.W.count() // layer.W.shape[0])

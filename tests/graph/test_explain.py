@@ -2,7 +2,7 @@
 
 from engines_compare import net_text
 
-from layerforge.graph.explain import explain
+from layerforge.graph.explain import explain, machine_speeds
 from layerforge.net.build import build_net
 from layerforge.netdef.types import Phase
 from layerforge.schema.read import parse_net
@@ -29,3 +29,26 @@ def test_fused_layers_are_one_row_with_kernels_and_layouts():
     assert {kernel.run for kernel in found.kernels} == {"forward", "backward"}
     assert found.kernels[0].name == "convolution_forward" and dict(found.kernels[0].layouts).keys() == {"x", "W", "y"}
     assert found.flops == 2 * 2 * 16 * 7 * 6 * 6 * 9
+
+
+def test_backward_counts_a_product_for_each_gradient():
+    with_both = rows()[-1]
+    if with_both.engine == "layer":  # no engine loads here
+        return
+    assert with_both.is_product and with_both.backward_flops == 2 * with_both.flops
+    first = build_net(parse_net(TEXT.replace("force_backward: true", "")), Phase.TRAIN)
+    assert explain(first.plan, first.layers)[-1].backward_flops in (0, with_both.flops)  # nobody wants dx
+
+
+def test_what_a_step_reads_and_writes_is_counted_in_bytes():
+    found = rows()[-1]
+    if found.engine == "layer":
+        return
+    x, w, b, y = 2 * 6 * 9 * 8, 16 * 6 * 9, 16, 2 * 16 * 7 * 6
+    assert found.nbytes >= 4 * (x + w + b + y)
+    assert rows(backward=False)[-1].backward_nbytes == 0 < found.backward_nbytes
+
+
+def test_a_plan_without_an_engine_knows_no_speeds():
+    net = build_net(parse_net(TEXT), Phase.TRAIN, engines=())
+    assert machine_speeds(net.plan) is None

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from layerforge.core.blob import Blob
-from layerforge.engines.lowering import Kernel, Refusal
+from layerforge.engines.lowering import Kernel, Refusal, Speeds
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import BF16, Layout
 from layerforge.engines.onednn.library import OneDnnError
 from layerforge.engines.onednn.primitive import Fixed, Read, Scratch, Write
+from layerforge.engines.onednn.speed import speeds
 from layerforge.engines.step import EngineStep, Refused, Work
 
 PRODUCTS = ("Convolution", "DepthwiseConvolution", "Deconvolution", "InnerProduct")
@@ -52,6 +53,10 @@ class OneDnnStep(EngineStep):
         runs = (*self.work.forwards, *self.work.backwards)
         arguments = [a for each in runs if hasattr(each, "primitives") for p in each.primitives() for a in p.arguments]
         return shared | {id(a): a.nbytes for a in arguments if isinstance(a, Fixed)}
+
+    def speeds(self) -> Speeds:
+        """What the machine reaches: measured when first asked."""
+        return speeds(self.context.library)
 
     def kernels(self) -> list[Kernel]:
         """The primitives of both passes, for `time --explain`."""
