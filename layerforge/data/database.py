@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from layerforge.core.errors import DataError
 from layerforge.data.datum import Datum, parse_datum, stack_raw
+from layerforge.data.decoding import Compressed, Cut, Decoding, host_work, require_shape
 from layerforge.data.images import decode
 from layerforge.data.reader import Reader, Record
 from layerforge.data.source import Batch, Position
@@ -23,7 +23,8 @@ class _Raw(NamedTuple):
 class DatabaseSource:
     """(N, C, H, W) pictures and (N,) labels, record by record and around the end.
 
-    skip  so many records are left out at the start
+    skip      so many records are left out at the start
+    decoding  set when a device decodes the pictures that are compressed
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class DatabaseSource:
         if not self._first.encoded:
             warn_raw(transformer.params)
         self.encoded = self._first.encoded
+        self.decoding: Decoding | None = None
         self._lock = threading.Lock()
         self._record = 0
         self._after: bytes | None = None
@@ -44,6 +46,12 @@ class DatabaseSource:
     def shapes(self) -> list[tuple[int, ...]]:
         first = (self.batch_size, *self.transformer.shape(*self._pixels(self._first, self._first_name).shape))
         return [first, (self.batch_size,)] if self.labels else [first]
+
+    def compressed(self) -> Compressed | str:
+        if not self.encoded:
+            return "its records are not compressed"
+        why = host_work(self.transformer)
+        return why or Compressed(bytes(self._first.data), self._first_name, self.transformer.color)
 
     def tell(self) -> Position:
         return {"record": self._record, "after": (self._after or b"").hex()}
@@ -66,6 +74,7 @@ class DatabaseSource:
         (records, number), after = raw
         head = parse_datum(records[0][1], self.reader.name(records[0][0]))
         stacked = stack_raw([value for _, value in records], head)
+        out: np.ndarray | Cut
         if stacked is not None:
             x, labels = stacked
             out = np.empty((len(x), *self.transformer.shape(*x.shape[1:])), self.transformer.dtype)
@@ -75,18 +84,21 @@ class DatabaseSource:
         arrays = (out, labels.astype(self.transformer.dtype)) if self.labels else (out,)
         return Batch(arrays, after)
 
-    def _one_by_one(self, records: list[Record], number: int) -> tuple[np.ndarray, np.ndarray]:
+    def _one_by_one(self, records: list[Record], number: int) -> tuple[np.ndarray | Cut, np.ndarray]:
+        names = [self.reader.name(key) for key, _ in records]
+        datums = [parse_datum(value, name) for (_, value), name in zip(records, names)]
+        labels = np.array([datum.label for datum in datums], np.int64)
+        if self.decoding is not None and all(datum.encoded for datum in datums):
+            color = self.transformer.color
+            pictures = [Compressed(bytes(datum.data), name, color) for datum, name in zip(datums, names)]
+            return self.decoding.batch(pictures, number), labels
         out: Any = None
-        labels = np.empty(len(records), np.int64)
-        for i, (key, value) in enumerate(records):
-            name = self.reader.name(key)
-            datum = parse_datum(value, name)
+        for i, (datum, name) in enumerate(zip(datums, names)):
             x = self._pixels(datum, name)
             if out is None:  # the first picture of a batch gives the shape, as in Caffe
                 out = np.empty((len(records), *self.transformer.shape(*x.shape)), self.transformer.dtype)
-            require_shape(self.transformer, x, out.shape[1:], name)
+            require_shape(self.transformer, x.shape, out.shape[1:], name)
             self.transformer.one(x, number + i, out[i])
-            labels[i] = datum.label
         return out, labels
 
     def _pixels(self, datum: Datum, name: str) -> np.ndarray:
@@ -95,14 +107,3 @@ class DatabaseSource:
 
     def close(self) -> None:
         self.reader.close()
-
-
-def require_shape(transformer: Transformer, x: np.ndarray, shape: tuple[int, ...], name: str) -> None:
-    """Raises DataError when a picture (C, H, W) does not become `shape`, that of its batch."""
-    try:
-        got = transformer.shape(*x.shape)
-    except DataError as error:
-        raise DataError(f"{name}: {error.message}", where=error.where, hint=error.hint) from None
-    if got != shape:
-        raise DataError(f"{name} has the shape {got}, the first picture of its batch {shape}",
-                        hint="give the pictures one size and one number of channels, or write batch_size: 1")

@@ -9,7 +9,7 @@ import numpy as np
 
 from layerforge.core.errors import DataError
 from layerforge.core.random import Stream
-from layerforge.data.database import require_shape
+from layerforge.data.decoding import Compressed, Decoding, host_work, require_shape
 from layerforge.data.images import decode, inside, read_file, resize
 from layerforge.data.source import Batch, Position
 from layerforge.data.transform import Transformer
@@ -92,6 +92,7 @@ class ImageSource:
     root    put before every name
     order   the stream of the shuffle, drawn anew for every round; None keeps the list's order
     folder  where names are looked for after the working folder
+    decoding  set when a device decodes the pictures
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class ImageSource:
     ) -> None:
         self.pictures, self.batch_size, self.transformer, self.order = pictures, batch_size, transformer, order
         self.size, self.color, self.root, self.folder = size, color, root, folder
+        self.decoding: Decoding | None = None
         self._record = skip
         self._round: tuple[Any, np.ndarray] = None, np.empty(0, int)
 
@@ -107,6 +109,14 @@ class ImageSource:
         image = self._load(self.pictures.names[self._index(self._record)])
         labels = np.shape(self.pictures.labels[0])
         return [(self.batch_size, *self.transformer.shape(*image.shape)), (self.batch_size, *labels)]
+
+    def compressed(self) -> Compressed | str:
+        if self.size is not None:
+            return "new_height and new_width are set, and the CPU resizes"
+        if not self.color:
+            return "is_color is false"
+        name = self.pictures.names[self._index(self._record)]
+        return host_work(self.transformer) or Compressed(self._read(name), self.root + name, self.color)
 
     def tell(self) -> Position:
         return {"record": self._record, "of": len(self.pictures.names)}
@@ -134,20 +144,26 @@ class ImageSource:
 
     def make(self, raw: tuple[int, list[int], Position]) -> Batch:
         number, indices, after = raw
+        names = [self.pictures.names[index] for index in indices]
+        labels = np.array([self.pictures.labels[index] for index in indices], self.transformer.dtype)
+        if self.decoding is not None:
+            pictures = [Compressed(self._read(name), self.root + name, self.color) for name in names]
+            return Batch((self.decoding.batch(pictures, number), labels), after)
         out: Any = None
-        for i, index in enumerate(indices):
-            name = self.pictures.names[index]
+        for i, name in enumerate(names):
             x = self._load(name)
             if out is None:
                 out = np.empty((len(indices), *self.transformer.shape(*x.shape)), self.transformer.dtype)
-            require_shape(self.transformer, x, out.shape[1:], self.root + name)
+            require_shape(self.transformer, x.shape, out.shape[1:], self.root + name)
             self.transformer.one(x, number + i, out[i])
-        labels = np.array([self.pictures.labels[index] for index in indices], self.transformer.dtype)
         return Batch((out, labels), after)
+
+    def _read(self, name: str) -> bytes:
+        return read_file(inside(self.root, name), self.folder)
 
     def _load(self, name: str) -> np.ndarray:
         """(C, H, W)"""
-        image = decode(read_file(inside(self.root, name), self.folder), self.color, self.root + name)
+        image = decode(self._read(name), self.color, self.root + name)
         if self.size is not None:
             image = resize(image, *self.size)
         return image.transpose(2, 0, 1)

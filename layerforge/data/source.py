@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-
 Position = Mapping[str, Any]
 """Where a source stands: plain numbers and texts, to be saved in a state. "record" counts over all rounds."""
 
 
 class Batch(NamedTuple):
-    """What one forward puts into the tops."""
+    """What one forward puts into the tops.
 
-    arrays: tuple[np.ndarray, ...]
+    arrays  host arrays; or, of pictures that a device decoded, what has a shape and is written by `write(blob, …)`
+    """
+
+    arrays: tuple[Any, ...]
     after: Position  # where the next batch starts
 
 

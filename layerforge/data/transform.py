@@ -26,6 +26,8 @@ class TransformParams(Params, message="transform_param"):
     mean_value: tuple[float, ...] = field(float, repeated=True, doc="the mean, one for all channels or one for each")
     force_color: bool = field(bool, False, doc="decodes compressed pictures with 3 channels")
     force_gray: bool = field(bool, False, doc="decodes compressed pictures with 1 channel")
+    decode: str = field(str, "AUTO", choices=("AUTO", "CPU", "GPU"),
+                        doc="who decodes a GPU net's compressed pictures; AUTO: the GPU, with nvImageCodec installed")
     rotation_degrees: float = field(float, 0.0, at_least=0, at_most=180,
                                     doc="turns pictures by at most so much either way, in TRAIN")
     resized_crop_param: ResizedCropParams = field(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from layerforge.core import threads
+from layerforge.core.blob import Blob
 from layerforge.core.errors import DataError
 from layerforge.core.files import find_path
+from layerforge.core.storage import Representation, Storage
+from layerforge.data.decoding import CompressedSource, Cut, Decoding
 from layerforge.data.prefetch import Prefetch
 from layerforge.data.source import Position, Source
 from layerforge.data.transform import Transformer, make_transformer
@@ -17,6 +21,7 @@ from layerforge.layers.base import Layer
 from layerforge.schema.blob_file import read_blob
 
 PREFETCH_BATCHES = 4
+log = logging.getLogger("layerforge")
 
 
 class SourceLayer(Layer):
@@ -30,6 +35,7 @@ class SourceLayer(Layer):
     bottoms = 0
     arrays, captured, uncaptured_reason = "host", False, "takes its batches from the host"
     threads = 1  # how many batches are made at once
+    readers: Callable[[Storage], Sequence[Representation]] | None = None  # how a top is read; the net says so
 
     def open(self) -> Source:
         """The source, at its first record."""
@@ -39,6 +45,8 @@ class SourceLayer(Layer):
         with naming(self):
             self.source = self.open()
             self.shapes = self.source.shapes()
+            self._choose_decoder()
+        self._read: tuple[Any, Sequence[Representation]] = None, ()
         self.position: Position = self.source.tell()
         self._open: list[Any] = [self.source]  # and the threads, once they run
         self._closing = weakref.finalize(self, _close, self._open)  # when called, or when the layer goes
@@ -57,7 +65,10 @@ class SourceLayer(Layer):
             if view.shape != array.shape:  # pictures of varying size
                 self.shapes[i] = array.shape
                 view.reshape(array.shape)
-            view.data[...] = array
+            if isinstance(array, Cut):
+                array.write(view.blob, self.backend.representation, self._layout(view.blob))
+            else:
+                view.data[...] = array
 
     def prefetch(self) -> Prefetch:
         """Threads that make batches from the source's position on."""
@@ -93,6 +104,35 @@ class SourceLayer(Layer):
             self.source.seek(self.position)
             raise
         self.position = self.source.tell()
+
+    def _choose_decoder(self) -> None:
+        """The device decodes where it can, unless the text says CPU."""
+        wish = getattr(getattr(self.params, "transform", None), "decode", "CPU")
+        if wish == "CPU":
+            return
+        device, why = getattr(self.backend, "pictures", None), ""
+        pictures = self.source.compressed() if isinstance(self.source, CompressedSource) else "its data is no pictures"
+        if device is None:
+            why = "the net runs on the CPU"
+        elif isinstance(pictures, str):
+            why = pictures
+        else:
+            why = device.why_not() or device.refuses(pictures.data)
+        if why:
+            log.log(logging.WARNING if wish == "GPU" else logging.DEBUG, "%s: pictures are decoded on the CPU: %s",
+                    self.definition, why)
+        elif isinstance(self.source, CompressedSource):
+            self.source.decoding = Decoding(device, self.source.transformer, pictures.color, str(self.definition))
+            self.threads = 1  # one at a time uses the whole device
+
+    def _layout(self, blob: Blob) -> Representation | None:
+        """The device's layout that alone is read, so that the batch is written in it; None for plain order."""
+        if self.readers is None or blob.data.is_lent():
+            return None
+        if self._read[0] != blob.shape:
+            self._read = blob.shape, self.readers(blob.data)
+        found = self._read[1]
+        return found[0] if len(found) == 1 and hasattr(found[0], "form") else None
 
     def find(self, name: str, what: str, field: str) -> str:
         """A file the parameters name: in the working folder, else beside the prototxt."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from layerforge.core import threads
 from layerforge.core.errors import DeviceError
 from layerforge.core.random import Random
 from layerforge.core.running import Running
+from layerforge.core.storage import Representation, Storage
+from layerforge.core.use import Access
 from layerforge.engines import default_engines
 from layerforge.engines.lowering import Engine
 from layerforge.graph.gradients import plan_gradients
@@ -75,7 +79,17 @@ def build_net(
         running = Running(running.threads)
     net = Net(definition, phase, graph, shaped, gradients, learnable, plan, backend, rng, keep, backward, running)
     net.update_ops = next((ops for each in engines if (ops := getattr(each, "update_ops", None))), net.update_ops)
+    for layer in net.layers if keep == "outputs" else ():
+        if hasattr(layer, "readers"):
+            layer.readers = partial(_readers, weakref.ref(net))
     return net
+
+
+def _readers(net: weakref.ref[Net], storage: Storage) -> list[Representation]:
+    """In which representations the steps read a value."""
+    made = net()
+    uses = (use for step in made.steps for both in step.uses() for use in both) if made is not None else ()
+    return list(dict.fromkeys(u.representation for u in uses if u.storage is storage and u.access is not Access.WRITE))
 
 
 def _engines(definition: NetDef, backend: Any, keep: str, compute_type: str) -> list[Engine]:

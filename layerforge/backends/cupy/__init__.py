@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from layerforge.backends.cupy.channels import CupyChannelOps
@@ -12,6 +13,8 @@ from layerforge.backends.cupy.interpolation import CupyInterpolationOps
 from layerforge.backends.cupy.kernels import Kernels
 from layerforge.backends.cupy.linear import CupyLinearOps
 from layerforge.backends.cupy.lrn import CupyLrnOps
+from layerforge.backends.cupy.nvimagecodec import open_codec
+from layerforge.backends.cupy.pictures import DevicePictures
 from layerforge.backends.cupy.pooling import CupyPoolingOps
 from layerforge.backends.cupy.position_sensitive import CupyPositionSensitiveOps
 from layerforge.backends.cupy.random import CupyRandomOps
@@ -87,6 +90,8 @@ class CupyBackend:
         self.representation = DeviceMemory(self.xp, device, self.stream)
         self.ops = CupyOps(self.xp, Kernels(self.xp, device, self.stream))
         self.recorder = Recorder(self.xp, self.stream, self.ops.kernels, self.representation)
+        opening = partial(open_codec, self.xp, device, self.stream)
+        self.pictures = DevicePictures(self.ops.kernels, self.representation, opening)
         self.use()
 
     def use(self) -> None:
