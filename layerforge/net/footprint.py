@@ -92,10 +92,8 @@ def check_fits(
     if net.backend.representation is not HOST:
         return
     limit, why = memory_limit()
-    found = footprint(net, history)
-    if not backward and not net.memory.packs:
-        found = replace(found, gradients=0, parameter_gradients=0)
-    others = sum(each.peak - each.parameters for each in map(footprint, beside))
+    found = footprint(net, history) if backward else _forward(net)
+    others = sum(each.peak - each.parameters for each in map(_forward, beside))
     if not limit or found.peak + others <= limit:
         return
     rows = [*found.rows()[:-1], ("test nets", others)]
@@ -104,6 +102,12 @@ def check_fits(
         f"net {net.name!r} needs {(found.peak + others) / MIB:,.0f} MiB ({figures}), {why} is {limit / MIB:,.0f} MiB",
         hint=_cure(net, found, others),
     )
+
+
+def _forward(net: Net) -> Footprint:
+    """Without gradients, where these would have memory of their own."""
+    found = footprint(net)
+    return found if net.memory.packs else replace(found, gradients=0, parameter_gradients=0)
 
 
 def _cure(net: Net, found: Footprint, others: int) -> str:

@@ -124,7 +124,9 @@ def _concat(
         if down and step.needed:
             offsets = [0] * len(top.shape)
             offsets[axis] = start
-            inside = library.make("memory_desc_create_submemory", y.desc, dims(blob.shape), dims(offsets))
+            inside = layouts.own(
+                library.make("memory_desc_create_submemory", y.desc, dims(blob.shape), dims(offsets))
+            )
             work.backwards.append(_copy(context, top, y, inside, blob, layout))
         start += blob.shape[axis]
     return work

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Sequence
 from ctypes import POINTER, byref, c_int, c_int64
 from typing import Any
@@ -160,6 +161,8 @@ class LayoutFactory:
         self._free: dict[tuple[tuple[int, ...], int], int] = {}
         self._stored: dict[tuple[int, int], Stored] = {}
         self._reorders: dict[tuple[int, int], tuple[int, Any, int, int]] = {}
+        self._owned: list[tuple[str, int]] = []  # what is to be destroyed, and how
+        weakref.finalize(self, _destroy, library, self._owned).atexit = False
         self.conversions = 0
 
     def plain(self, shape: Sequence[int], dtype: int | None = None) -> Layout:
@@ -169,7 +172,7 @@ class LayoutFactory:
     def tagged(self, shape: Sequence[int], tag: int, dtype: int | None = None) -> Layout:
         """The layout of a format tag."""
         shape, dtype = tuple(shape) or (1,), dtype or self.values
-        return self.of(self.library.make("memory_desc_create_with_tag", len(shape), dims(shape), dtype, tag))
+        return self._taken(self.library.make("memory_desc_create_with_tag", len(shape), dims(shape), dtype, tag))
 
     def exchanged(self, shape: Sequence[int], first: int, second: int, dtype: int | None = None) -> Layout:
         """C order of the shape with two axes exchanged, seen as `shape`."""
@@ -186,7 +189,7 @@ class LayoutFactory:
 
     def _strided(self, shape: Sequence[int], strides: Sequence[int], dtype: int | None) -> Layout:
         make, dtype = self.library.make, dtype or self.values
-        return self.of(make("memory_desc_create_with_strides", len(shape), dims(shape), dtype, dims(strides)))
+        return self._taken(make("memory_desc_create_with_strides", len(shape), dims(shape), dtype, dims(strides)))
 
     def channels_last(self, shape: Sequence[int], dtype: int | None = None) -> Layout:
         """(N, *sizes, C) in memory."""
@@ -196,8 +199,8 @@ class LayoutFactory:
         """A descriptor that leaves the layout to oneDNN; only for asking, never for memory."""
         shape, dtype = tuple(shape) or (1,), dtype or self.values
         if (shape, dtype) not in self._free:
-            self._free[shape, dtype] = self.library.make(
-                "memory_desc_create_with_tag", len(shape), dims(shape), dtype, ANY
+            self._free[shape, dtype] = self.own(
+                self.library.make("memory_desc_create_with_tag", len(shape), dims(shape), dtype, ANY)
             )
         return self._free[shape, dtype]
 
@@ -226,8 +229,19 @@ class LayoutFactory:
         """The one layout equal to this descriptor, which may belong to a primitive."""
         key = self._key(desc)
         if key not in self._known:
-            self._known[key] = Layout(self, self.library.make("memory_desc_clone", desc), key)
+            self._known[key] = Layout(self, self.own(self.library.make("memory_desc_clone", desc)), key)
         return self._known[key]
+
+    def own(self, handle: int, kind: str = "memory_desc") -> int:
+        """The same handle, which is destroyed when no layout is used any more."""
+        self._owned.append((kind, handle))
+        return handle
+
+    def _taken(self, desc: int) -> Layout:
+        """The layout of a descriptor that is not needed any more."""
+        layout = self.of(desc)
+        self.library.call("memory_desc_destroy", desc)
+        return layout
 
     def stored(self, layout: Layout, order: Layout) -> Representation:
         """The representation of values in `layout` whose plain order is `order`."""
@@ -256,10 +270,11 @@ class LayoutFactory:
             desc = library.make(
                 "reorder_primitive_desc_create", have.desc, library.engine, want.desc, library.engine, None
             )
-            primitive = library.make("primitive_create", desc)
+            primitive = self.own(library.make("primitive_create", desc), "primitive")
             library.call("primitive_desc_destroy", desc)
             first, second = (
-                library.make("memory_create", layout.desc, library.engine, None) for layout in (have, want)
+                self.own(library.make("memory_create", layout.desc, library.engine, None), "memory")
+                for layout in (have, want)
             )
             args = (ExecArg * 2)(ExecArg(1, first), ExecArg(17, second))  # FROM, TO
             self._reorders[pair] = (primitive, args, first, second)
@@ -285,6 +300,11 @@ class LayoutFactory:
         values = POINTER(c_int64)()
         self.library.call("memory_desc_query", desc, what, byref(values))
         return tuple(values[i] for i in range(count))
+
+
+def _destroy(library: Library, owned: Sequence[tuple[str, int]]) -> None:
+    for kind, handle in owned:
+        library.call(f"{kind}_destroy", handle)
 
 
 def _row_major(shape: Sequence[int]) -> tuple[int, ...]:
