@@ -109,7 +109,7 @@ class Net:
     def forward_from_to(self, start: int, end: int) -> float:
         """Runs the layers start … end, both included."""
         loss, memory = 0.0, self.memory
-        self._check_fits(backward=self.memory.packs)
+        self._check_fits(backward=self.memory.packs, fresh=False)
         memory.start(start <= 0 and end >= len(self.layers) - 1 and not self._hooked)
         with self.taking_lent(), saying_what_fits(self):
             for step in self._steps:
@@ -136,7 +136,7 @@ class Net:
         """Runs the layers start … end downwards, both included."""
         if not self._has_backward:
             raise NetError(f"net {self.name!r} was built to run forward only", hint="build it with backward=True")
-        self._check_fits(backward=True)
+        self._check_fits(backward=True, fresh=True)
         memory = self.memory
         memory.turn(end <= 0 and start >= len(self.layers) - 1 and not self._hooked)
         with self.taking_lent(), saying_what_fits(self):
@@ -175,11 +175,14 @@ class Net:
             step.replay()
         return inside
 
-    def _check_fits(self, backward: bool) -> None:
-        """Refuses the first pass that needs more memory than there is, and the first after inputs have grown."""
+    def _check_fits(self, backward: bool, fresh: bool) -> None:
+        """Refuses the first pass that needs more memory than there is, and the first after inputs have grown.
+
+        fresh  all shapes follow from the inputs' already: a reshape would throw away what forward has kept
+        """
         count = 1 + sum([self.blobs[name].count for name in self.inputs])
         if count > self._fitting[backward]:
-            if self._fitting[backward]:
+            if self._fitting[backward] and not fresh:
                 self.reshape()
             check_fits(self, backward=backward)
             self._fitting[backward] = count
