@@ -72,11 +72,11 @@ def compiler() -> Compiler | None:
 
 
 @functools.cache
-def loop(name: str, width: int, *options: bool | int) -> int:
-    """The address of a loop for vectors of so many numbers: compiled once."""
+def loop(name: str, width: int, *options: bool | int, reduced: bool = False) -> int:
+    """The address of a loop for vectors of so many numbers, in memory float32 or bfloat16: compiled once."""
     from layerforge.engines.onednn.emitter import module  # needs llvmlite
     from layerforge.engines.onednn.loops import LOOPS
 
     found = compiler()
     assert found is not None
-    return found.compile(module(name, LOOPS[name](*options), width))
+    return found.compile(module(name, LOOPS[name](*options), width, reduced))

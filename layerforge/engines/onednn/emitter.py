@@ -1,7 +1,8 @@
 """The skeleton of the loops that we compile, in LLVM's instructions.
 
-A loop goes over arrays of vectors of 8 or 16 float32 numbers, which lie in rows: of a blocked layout a vector is the
-channels of one place, a row the places of one sample and block. Sums over a row are taken in float64.
+A loop goes over arrays of vectors of 8 or 16 numbers, which lie in rows: of a blocked layout a vector is the channels
+of one place, a row the places of one sample and block. In memory they are float32 or bfloat16; all is computed in
+float32, sums over a row in float64. What is per channel is float32 in memory too.
 
 Slots: samples, blocks, vectors in a row, pieces that a row is cut into; then pointers to the arrays read, written, per
 channel, and to the sums (samples, blocks, pieces, width).
@@ -43,11 +44,15 @@ class Loop(NamedTuple):
 
 
 class Emitter(ir.IRBuilder):
-    """Writes LLVM's instructions for vectors of one width."""
+    """Writes LLVM's instructions for vectors of one width.
 
-    def __init__(self, block: Any, width: int) -> None:
+    reduced  whether the arrays read and written are bfloat16
+    """
+
+    def __init__(self, block: Any, width: int, reduced: bool = False) -> None:
         super().__init__(block)
-        self.width = width
+        self.width, self.reduced = width, reduced
+        self.bits, self.half = (ir.VectorType(ir.IntType(size), width) for size in (32, 16))
         self.single, self.double = (ir.VectorType(kind, width) for kind in (ir.FloatType(), ir.DoubleType()))
 
     @contextlib.contextmanager
@@ -78,6 +83,28 @@ class Emitter(ir.IRBuilder):
         """Vector i of an array."""
         return self.load(self.at(pointer, i), typ=self.single, align=4)
 
+    def value(self, pointer: Any, i: Any) -> Any:
+        """Vector i of an array of values."""
+        if not self.reduced:
+            return self.vector(pointer, i)
+        found = self.load(self.at(pointer, i, self.half), typ=self.half, align=2)
+        return self.bitcast(self.shl(self.zext(found, self.bits), self._whole(16)), self.single)
+
+    def write(self, value: Any, pointer: Any, i: Any) -> None:
+        """Vector i of an array of values becomes this, rounded to the nearest, halves to even."""
+        if not self.reduced:
+            self.store(value, self.at(pointer, i), align=4)
+            return
+        bits = self.bitcast(value, self.bits)
+        last = self.and_(self.lshr(bits, self._whole(16)), self._whole(1))
+        rounded = self.add(bits, self.add(last, self._whole(0x7FFF)))
+        nan = self.or_(bits, self._whole(0x400000))
+        kept = self.select(self.fcmp_unordered("uno", value, value), nan, rounded)
+        self.store(self.trunc(self.lshr(kept, self._whole(16)), self.half), self.at(pointer, i, self.half), align=2)
+
+    def _whole(self, value: int) -> Any:
+        return ir.Constant(self.bits, [value] * self.width)
+
     def zeros(self, kind: Any = None) -> Any:
         return ir.Constant(kind or self.single, [0.0] * self.width)
 
@@ -107,11 +134,11 @@ class Emitter(ir.IRBuilder):
         return self.select(self.fcmp_ordered(">", y, self.zeros()), value, self.zeros())
 
 
-def module(name: str, loop: Loop, width: int) -> Any:
+def module(name: str, loop: Loop, width: int, reduced: bool) -> Any:
     """The module with the function of this name that runs the loop."""
     made = ir.Module(name)
     function = ir.Function(made, ir.FunctionType(ir.VoidType(), [_POINTER]), name)
-    e = Emitter(function.append_basic_block(), width)
+    e = Emitter(function.append_basic_block(), width, reduced)
     slots = function.args[0]
     samples, blocks, inner, pieces = (e.slot(slots, i, _INT) for i in range(4))
     counts = loop.reads, loop.writes, loop.channels, loop.sums
@@ -136,9 +163,9 @@ def module(name: str, loop: Loop, width: int) -> Any:
         )
 
         def one(i: Any, totals: Sequence[Any]) -> None:
-            made = loop.body(e, [e.vector(pointer, i) for pointer in read], per_channel)
+            made = loop.body(e, [e.value(pointer, i) for pointer in read], per_channel)
             for pointer, value in zip(written, made.written):
-                e.store(value, e.at(pointer, i), align=4)
+                e.write(value, pointer, i)
             for total, (a, b) in zip(totals, made.added):
                 a, old = e.fpext(a, e.double), e.load(total)
                 e.store(e.fadd(old, a) if b is None else e.fma(a, e.fpext(b, e.double), old), total)

@@ -143,16 +143,25 @@ class OneDnnEngine:
         if layer.type not in RULES:
             raise Refused("no rule for this type")
         check_values(steps[index])
-        rule, count = RULES[layer.type](steps, index, self.keep)
-        try:
-            return OneDnnStep(self.context, steps[index : index + count], rule)
-        except Refused:
-            if count == 1:
-                raise
-        if rule is convolution_norm_sum:
-            rule, count = _convolution_norm(steps, index, self.keep)
-            return OneDnnStep(self.context, steps[index : index + count], rule)
-        return OneDnnStep(self.context, steps[index : index + 1], ALONE.get(layer.type, rule))
+        ways = self._ways(steps, index)
+        found = Refused()
+        for strict in (True, False) if self.context.compute_type != "FP32" else (False,):
+            for rule, count in ways:
+                try:
+                    return OneDnnStep(self.context, steps[index : index + count], rule, strict)
+                except Refused as refusal:
+                    found = refusal
+        raise found
+
+    def _ways(self, steps: Steps, index: int) -> list[tuple[Rule, int]]:
+        """Rules for the layer, and how many layers each takes as one: the first that does not refuse is the best."""
+        layer = steps[index].layer
+        ways = [RULES[layer.type](steps, index, self.keep)]
+        if ways[0][0] is convolution_norm_sum:
+            ways.append(_convolution_norm(steps, index, self.keep))
+        if ways[-1][1] > 1:
+            ways.append((ALONE.get(layer.type, ways[-1][0]), 1))
+        return ways
 
 
 def exact_values(steps: Steps) -> set[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,9 @@ from layerforge.engines.lowering import Kernel, Refusal, Speeds
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import BF16, Layout
 from layerforge.engines.onednn.library import OneDnnError
-from layerforge.engines.onednn.primitive import Fixed, Read, Scratch, Write
+from layerforge.engines.onednn.primitive import Context, Fixed, Read, Scratch, Write
 from layerforge.engines.onednn.speed import speeds
-from layerforge.engines.step import EngineStep, Refused, Work
+from layerforge.engines.step import EngineStep, Refused, Rule, Work
 
 PRODUCTS = ("Convolution", "DepthwiseConvolution", "Deconvolution", "InnerProduct")
 
@@ -27,6 +27,12 @@ class OneDnnStep(EngineStep):
 
     engine = "ONEDNN"
     refusals: tuple[Refusal, ...] = ()
+
+    def __init__(self, context: Context, parts: Sequence[Any], rule: Rule, strict: bool = False) -> None:
+        """strict: refuses rather than to run in another type than the net's."""
+        self._strict = strict
+        super().__init__(context, parts, rule)
+        self._strict = False
 
     def plan(self) -> Work:
         """What the rule makes of the layers; in float32 where it has no kernel for the type of the net.
@@ -41,6 +47,8 @@ class OneDnnStep(EngineStep):
                 with context.computing_in(BF16):
                     return super().plan()
             except (Refused, OneDnnError) as refusal:
+                if self._strict:
+                    raise Refused(str(refusal)) from None
                 self.refusals = (Refusal(f"{self.engine} in BF16", str(refusal)),)
         try:
             return super().plan()

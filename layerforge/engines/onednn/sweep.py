@@ -14,7 +14,7 @@ from layerforge.core.storage import Storage
 from layerforge.core.threads import count
 from layerforge.core.use import Access, Use
 from layerforge.engines.onednn.compiled import compiler, loop
-from layerforge.engines.onednn.layout import F32, Layout
+from layerforge.engines.onednn.layout import BF16, F32, Layout
 from layerforge.engines.onednn.primitive import Context
 
 WIDTHS = (8, 16)  # channels side by side, as many as a vector holds
@@ -39,8 +39,8 @@ class Operand(NamedTuple):
 
 
 def sweeps(layout: Layout) -> bool:
-    """Whether loops can go over values in this layout: float32, blocked in channels."""
-    return layout.key[1] == F32 and layout.channel_block in WIDTHS and compiler() is not None
+    """Whether loops can go over values in this layout: float32 or bfloat16, blocked in channels."""
+    return layout.type in (F32, BF16) and layout.channel_block in WIDTHS and compiler() is not None
 
 
 class Sweep:
@@ -65,7 +65,7 @@ class Sweep:
         assert found is not None
         self._compiler, self.impl = found, found.impl
         width = layout.channel_block
-        self._code = loop(name, width, *options)
+        self._code = loop(name, width, *options, reduced=layout.lossy)
         samples, inner = layout.shape[0], math.prod(layout.shape[2:])
         blocks = -(-layout.shape[1] // width)
         pieces = min(inner, -(-BUSY * count() // (samples * blocks)))

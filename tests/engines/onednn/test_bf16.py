@@ -11,6 +11,7 @@ from layerforge.cli.main import main
 from layerforge.core.errors import DeviceError
 from layerforge.core.random import Random
 from layerforge.core.storage import HOST
+from layerforge.engines.onednn.compiled import compiler, loop
 from layerforge.engines.onednn.layout import BF16
 from layerforge.graph.explain import explain
 from layerforge.net.build import build_net
@@ -197,3 +198,72 @@ def test_a_conversion_rounds_to_the_nearest(values):
     layout.from_host(np.asarray(values, np.float32), there)
     layout.to_host(there, back)
     assert np.array_equal(back, rounded(values))
+
+
+BLOCK = "convolution_param { num_output: 32 kernel_size: 3 pad: 1 bias_term: false weight_filler { type: \"msra\" } }"
+RESIDUAL = net_text(
+    f"Convolution a data > a {{ {BLOCK} }}",
+    f"Convolution b a > b {{ {BLOCK} }}",
+    "BatchNorm bn b > b",
+    "Scale bs b > b { scale_param { bias_term: true } }",
+    "Eltwise e a b > e",
+    "ReLU r e > e",
+    f"Convolution c e > c {{ {BLOCK} }}",
+    f"Convolution d e > d {{ {BLOCK} }}",
+    shape=(3, 5, 9, 7),
+)
+
+
+@pytest.fixture(params=["loops", "primitives"])
+def normalised_by(request, monkeypatch):
+    if request.param == "primitives":
+        for module in ("sweep", "engine"):
+            monkeypatch.setattr(f"layerforge.engines.onednn.{module}.compiler", lambda: None)
+    elif compiler() is None:
+        pytest.skip("no compiled loops: llvmlite or libgomp is missing")
+    return request.param
+
+
+def test_a_residual_block_agrees(normalised_by):
+    nets = [build(RESIDUAL, kind, keep="outputs") for kind in ("BF16", "FP32")]
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((3, 5, 9, 7)), rng.standard_normal((2, *nets[0].blobs["c"].shape))
+    for one, other in zip(*(net.learnable for net in nets)):
+        values = rounded(other.blob.data.array(HOST))
+        for each in (one, other):
+            each.blob.data.set(values)
+    for net in nets:
+        net.blobs["data"].data.set(rounded(x))
+        net.forward()
+        for name, values in zip("cd", dy):
+            net.blobs[name].diff.set(rounded(values))
+        net.clear_gradients()
+        net.backward()
+    for one, other in zip(*(net.learnable for net in nets)):
+        got, want = (each.blob.diff.array(HOST) for each in (one, other))
+        assert distance(got, want) < 0.04, one.name  # maxima and signs are where rounding leaves them
+    assert distance(*(net.blobs["c"].data.array(HOST) for net in nets)) < 8e-3
+
+
+def test_a_residual_block_is_one_step_in_bfloat16(normalised_by):
+    net = build(RESIDUAL, "BF16", keep="outputs")
+    step = next(step for step in net.steps if net.layer_names.index("bn") in step.layers)
+    assert (net.layer_names.index("e") in step.layers) == (normalised_by == "loops")
+    assert kernels_of(net, "bn")[0]["y"].endswith(":bf16")
+
+
+@pytest.mark.skipif(compiler() is None, reason="no compiled loops: llvmlite or libgomp is missing")
+def test_loops_compute_in_float32_and_round_to_the_nearest():
+    rng = np.random.default_rng(0)
+    x, y = (rounded(rng.standard_normal(256) * 10.0 ** rng.integers(-6, 6, 256)) for _ in range(2))
+    x[:8], y[:8] = [1, 1, np.nan, np.inf, np.inf, 3e38, -0.0, 2e-38], [2**-8, 3 * 2**-8, 1, 1, -np.inf, 3e38, -0.0, 0]
+    x, y = rounded(x), rounded(y)
+    arrays = [(each.view(np.uint32) >> 16).astype(np.uint16) for each in (x, y)]
+    total = np.zeros(256, np.uint16)
+    slots = np.array([1, 1, 256 // 16, 1, *(each.ctypes.data for each in (*arrays, total))], np.int64)
+    compiler().run(loop("gathered", 16, 2, False, reduced=True), slots)
+    got = (total.astype(np.uint32) << 16).view(np.float32)
+    with np.errstate(all="ignore"):
+        want = x + y
+    nan = np.isnan(want)
+    assert np.array_equal(got[~nan], rounded(want[~nan])) and np.isnan(got[nan]).all() and nan.sum() == 2
