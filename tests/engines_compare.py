@@ -12,11 +12,16 @@ from layerforge.schema.read import parse_net
 
 
 class Pair:
-    """The net of a text with the default engines, and with none."""
+    """The net of a text with the default engines, and with none.
 
-    def __init__(self, text: str, phase: Phase = Phase.TRAIN, keep: str = "all", seed: int = 1) -> None:
+    compute_type  of the first; what differs within float32's rounding is then an error no more
+    """
+
+    def __init__(
+        self, text: str, phase: Phase = Phase.TRAIN, keep: str = "all", seed: int = 1, compute_type: str = ""
+    ) -> None:
         definition = parse_net(text, "net.prototxt")
-        self.engine = build_net(definition, phase, rng=Random(seed), keep=keep)
+        self.engine = build_net(definition, phase, rng=Random(seed), keep=keep, compute_type=compute_type)
         self.plain = build_net(definition, phase, rng=Random(seed), keep="all", engines=())
         self.keep = keep
         self.rng = np.random.default_rng(seed)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from engine_cases import ACCEPTED, FILL
-from engines_compare import net_text
+from engine_fuzz import nets
+from engines_compare import Pair, net_text
+from hypothesis import HealthCheck, given, settings
 
 from layerforge.cli.main import main
-from layerforge.core.errors import DeviceError
+from layerforge.core.errors import DeviceError, LayerForgeError
 from layerforge.core.random import Random
 from layerforge.core.storage import HOST
 from layerforge.engines.onednn.compiled import compiler, loop
@@ -267,3 +269,31 @@ def test_loops_compute_in_float32_and_round_to_the_nearest():
         want = x + y
     nan = np.isnan(want)
     assert np.array_equal(got[~nan], rounded(want[~nan])) and np.isnan(got[nan]).all() and nan.sum() == 2
+
+
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(nets())
+def test_random_nets_agree_within_rounding(case):
+    try:
+        pair = Pair(*case, compute_type="BF16")
+    except LayerForgeError:
+        return  # a kernel larger than what is left, or parts of other sizes
+    for _ in range(2):
+        pair.feed()
+        outputs = pair.plain.outputs
+        for net in pair.nets:
+            net.forward()
+        for name in outputs:
+            dy = pair.rng.standard_normal(pair.plain.blobs[name].shape).astype(np.float32)
+            for net in pair.nets:
+                net.blobs[name].diff.set(dy)
+        for net in pair.nets:
+            net.clear_gradients()
+            net.backward()
+        found = [[1e-2, *(net.blobs[name].data.array(HOST) for net in pair.nets)] for name in outputs]
+        found.append([5e-2, *(net.blobs["data"].diff.array(HOST) for net in pair.nets)])  # some signs are others
+        for most, got, want in found:
+            assert np.linalg.norm(got - want) < most * max(np.linalg.norm(want), 0.1)
+        for net in pair.nets:
+            n, *rest = net.blobs["data"].shape
+            net.blobs["data"].reshape((n + 1, *rest))

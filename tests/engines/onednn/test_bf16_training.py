@@ -162,3 +162,28 @@ def test_arrays_of_parameters_that_a_script_holds_stay_those_of_the_run(make_bf1
     solver.net.forward()
     assert (before != weights).any() and (weights == np.float32(1 + 2**-12)).all()
     assert (solver.net.params["ip"][0].data.array(HOST) == np.float32(1 + 2**-12)).all()
+
+
+SHARED = """
+layer { name: "data" type: "DummyData" top: "a" top: "b"
+  dummy_data_param { shape { dim: 4 dim: 3 dim: 9 dim: 9 } data_filler { type: "gaussian" } } }
+layer { name: "ca" type: "Convolution" bottom: "a" top: "ca" param { name: "w" } param { name: "v" }
+  convolution_param { num_output: 20 kernel_size: 3 weight_filler { type: "msra" } } }
+layer { name: "cb" type: "Convolution" bottom: "b" top: "cb" param { name: "w" } param { name: "v" }
+  convolution_param { num_output: 20 kernel_size: 3 weight_filler { type: "msra" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "ca" bottom: "cb" top: "loss" }
+"""
+
+
+@pytest.mark.parametrize(("fields", "net"), [("iter_size: 3", LAYERS.replace("Dropout", "ReLU")), ("", SHARED)])
+def test_gradients_that_add_up_move_the_weights_as_in_float32(fields, net):
+    """Over iter_size batches, and over two uses of a parameter."""
+    moved = []
+    for kind in ("FP32", "BF16"):
+        text = f"{RULE} {fields} compute_type: {kind} max_iter: 2 random_seed: 3 net_param {{ {net} }}"
+        with contextlib.closing(Solver(parse_solver(text), weights=())) as solver:
+            weights = solver.net.learnable[0].blob.data
+            before = weights.array(HOST).copy()
+            solver.step(2)
+            moved.append(weights.array(HOST) - before)
+    assert np.linalg.norm(moved[1] - moved[0]) < 0.02 * np.linalg.norm(moved[0])
