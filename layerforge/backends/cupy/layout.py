@@ -72,6 +72,9 @@ class ChannelsLast:
         if other is self.memory:
             self.pack(source, target)
             return True
+        if isinstance(other, ChannelsLast) and _sizes(self.form) == _sizes(other.form):
+            cast_numbers(self._kernels, source, other.form.kind, target, self.form.kind)
+            return True
         if isinstance(other, ChannelsLast):
             form = other.form
             plain = self._kernels.room(form.samples * form.channels * form.positions)
@@ -89,11 +92,6 @@ class ChannelsLast:
         """plain = packed, or plain += packed"""
         self._run("unpack", self.form.channels, packed, plain, plain.dtype, add)
 
-    def relu_mask(self, dy: Any, y: Any) -> None:
-        """dy = dy where y > 0, else 0"""
-        if dy.size:
-            self._kernels.launch("layout.cu", "relu_mask", blocks(dy.size), dy, y, dy.size, KINDS[self.form.kind][0])
-
     def _run(self, kernel: str, channels: int, source: Any, target: Any, dtype: Any, *more: Any) -> None:
         form = self.form
         if target.size:
@@ -101,3 +99,13 @@ class ChannelsLast:
             sizes = form.samples, form.channels, form.padded, form.positions, KINDS[form.kind][0]
             grid = min(tiles, MOST_BLOCKS)
             self._kernels.launch("layout.cu", kernel, grid, source, target, *sizes, *more, dtype=dtype)
+
+
+def cast_numbers(kernels: Any, source: Any, have: str, target: Any, want: str, add: bool = False) -> None:
+    """target = source, or target += source, between kinds of numbers in one order."""
+    numbers = KINDS[have][0], target, KINDS[want][0], source.size, add
+    kernels.launch("channels_last.cu", "cast_numbers", blocks(source.size), source, *numbers)
+
+
+def _sizes(form: Form) -> tuple[int, int, int, int]:
+    return form.samples, form.channels, form.positions, form.padded

@@ -1,21 +1,6 @@
 // x, y, scale, dy, dx (N, C, inner). The neighbours of channel c are c - size/2 ... c + size/2, where they exist.
 #include "common.cuh"
-
-// scale^-beta; by roots for Caffe's usual 0.75, many times faster than a general power.
-__device__ real inverse_power(real scale, real beta) {
-    if (beta == real(0.75)) {
-        real root = sqrt(scale);
-        return 1 / (root * sqrt(root));
-    }
-    return pow(scale, -beta);
-}
-
-struct Neighbours { int begin, end; };  // end is one behind the last
-
-__device__ Neighbours around(u32 i, int channels, int inner, int size) {
-    int c = i / (u32)inner % (u32)channels, half = size / 2;
-    return {c - half < 0 ? -c : -half, c + half >= channels ? channels - c : half + 1};
-}
+#include "lrn.cuh"
 
 // scale = k + alpha/size sum x^2 over the neighbours,  y = x scale^-beta;  part = alpha/size
 extern "C" __global__ void lrn(const real* x, real* y, real* scale, int count, int channels, int inner, int size, real part,
