@@ -52,7 +52,7 @@ class Maker:
 
     def __init__(self, cudnn: Any, kind: str, **how: Any) -> None:
         self.cudnn, self.kind = cudnn, getattr(cudnn.data_type, TYPES[kind])
-        self.float = cudnn.data_type.FLOAT
+        self.float, self.boolean = cudnn.data_type.FLOAT, cudnn.data_type.BOOLEAN
         self.graph = cudnn.pygraph(
             io_data_type=self.kind, intermediate_data_type=self.float, compute_data_type=self.float, **how
         )
@@ -85,7 +85,10 @@ class Maker:
 
 @dataclass(frozen=True)
 class Convolution:
-    """y = relu(w ⋆ x + bias + z), each part but the first if asked for;  x, w, bias (float32), z → y"""
+    """y = relu(factor (w ⋆ x) + bias + z), each part but w ⋆ x if asked for;  x, w, factor, bias (float32), z → y
+
+    factor and bias, one a channel, are also a normalisation with known statistics.
+    """
 
     name: ClassVar[str] = "convolution"
     outputs: ClassVar[tuple[str, ...]] = ("y",)
@@ -95,11 +98,14 @@ class Convolution:
     bias: bool = False
     add: bool = False
     relu: bool = False
+    factor: bool = False
 
     def build(self, make: Maker) -> None:
         g = self.geometry
         x, w = make.input("x", g.x), make.input("w", g.w)
         y = make.graph.conv_fprop(image=x, weight=w, **g.window)
+        if self.factor:
+            y = make.graph.mul(a=y, b=make.statistic("factor", g.w[0]))
         if self.bias:
             y = make.graph.bias(input=y, bias=make.statistic("bias", g.w[0]))
         if self.add:
@@ -157,13 +163,16 @@ class BiasGradient:
 
 @dataclass(frozen=True)
 class Norm:
-    """y = relu(scale (x - mean) / √(var + eps) + bias + z) with the batch's statistics
+    """y = relu(scale (x - mean) / √(var + eps) + bias + z) with the batch's statistics; cuDNN adds z only under a ReLU
 
-    x, scale, bias, old_mean, old_var, eps, momentum, z → y, mean, inv_var (1/√(var + eps)), new_mean, new_var
+    x, scale, bias, old_mean, old_var, eps, momentum, z, zero → y, mean, inv_var (1/√(var + eps)), new_mean, new_var, mask
+
+    mask has a bit for every value of y that is above `zero`, eight to a byte; it is there where relu is. old_… and
+    new_… are cuDNN's running statistics, which nobody reads.
     """
 
     name: ClassVar[str] = "normalisation"
-    outputs: ClassVar[tuple[str, ...]] = ("y", "mean", "inv_var", "new_mean", "new_var")
+    outputs: ClassVar[tuple[str, ...]] = ("y", "mean", "inv_var")
     products: ClassVar[bool] = False
     y: Shape
     kind: str
@@ -187,12 +196,16 @@ class Norm:
             make.output(name, each, (1, c, 1, 1), kind=make.float)
         if self.add:
             y = make.graph.add(a=y, b=make.input("z", self.y))
-        make.output("y", make.relu(y, self.relu), self.y)
+        if self.relu:
+            y = make.graph.relu(y)
+            mask = make.graph.cmp_gt(input=y, comparison=make.input("zero", (1, 1, 1, 1)))
+            make.output("mask", mask, self.y, kind=make.boolean)
+        make.output("y", y, self.y)
 
 
 @dataclass(frozen=True)
 class NormInference:
-    """y = relu(scale (x - mean) inv_var + bias + z);  x, mean, inv_var, scale, bias, z → y"""
+    """y = relu(factor x + bias + z);  x, factor, bias, z → y"""
 
     name: ClassVar[str] = "normalisation with known statistics"
     outputs: ClassVar[tuple[str, ...]] = ("y",)
@@ -203,31 +216,38 @@ class NormInference:
     relu: bool = False
 
     def build(self, make: Maker) -> None:
-        x = make.input("x", self.y)
-        names = ("mean", "inv_var", "scale", "bias")
-        mean, inv, scale, bias = (make.statistic(name, self.y[1]) for name in names)
-        graph = make.graph  # as pointwise operations: cuDNN's own one cannot be fused with what follows
-        normal = graph.mul(a=graph.mul(a=graph.sub(a=x, b=mean), b=inv), b=scale)
-        y = graph.add(a=normal, b=bias)
+        x, graph = make.input("x", self.y), make.graph
+        factor, bias = (make.statistic(name, self.y[1]) for name in ("factor", "bias"))
+        y = graph.add(a=graph.mul(a=x, b=factor), b=bias)
         if self.add:
-            y = make.graph.add(a=y, b=make.input("z", self.y))
+            y = graph.add(a=y, b=make.input("z", self.y))
         make.output("y", make.relu(y, self.relu), self.y)
 
 
 @dataclass(frozen=True)
 class NormGradient:
-    """dx, dscale, dbias;  dy, x, scale, mean, inv_var → dx, dscale, dbias"""
+    """dx, dscale, dbias;  dy, mask, x, scale, mean, inv_var → dx, dscale, dbias, dz
+
+    With relu, dy is taken where the mask is set; with add this is dz too.
+    """
 
     name: ClassVar[str] = "normalisation gradient"
     outputs: ClassVar[tuple[str, ...]] = ("dx", "dscale", "dbias")
     products: ClassVar[bool] = False
     y: Shape
     kind: str
+    add: bool = False
+    relu: bool = False
 
     def build(self, make: Maker) -> None:
         c = self.y[1]
         dy, x = make.input("dy", self.y), make.input("x", self.y)
         scale, mean, inv = (make.statistic(name, c) for name in ("scale", "mean", "inv_var"))
+        if self.relu:
+            dy = make.graph.mul(a=dy, b=make.input("mask", self.y, kind=make.boolean))
+            dy.set_data_type(make.kind)
+        if self.add:
+            make.output("dz", dy, self.y)
         dx, *rest = make.graph.batchnorm_backward(grad=dy, input=x, scale=scale, mean=mean, inv_variance=inv)
         make.output("dx", dx, self.y)
         for name, each in zip(("dscale", "dbias"), rest):
