@@ -38,8 +38,8 @@ def default_engines(backend: Any, keep: str = "all", compute_type: str = "") -> 
     if backend.name == "numpy":
         return _onednn(keep, kind)
     if wish == "CUDNN":
-        return [_cudnn(backend, own or kind)]
-    return [] if kind == "FP32" else [_cudnn_for(backend, kind)]
+        return [_cudnn(backend, own or kind, keep)]
+    return [] if kind == "FP32" else [_cudnn_for(backend, kind, keep)]
 
 
 def _onednn(keep: str, kind: str) -> list[Engine]:
@@ -57,19 +57,19 @@ def _onednn(keep: str, kind: str) -> list[Engine]:
         return []
 
 
-def _cudnn_for(backend: Any, kind: str) -> Engine:
+def _cudnn_for(backend: Any, kind: str, keep: str) -> Engine:
     """The cuDNN engine, for the sake of a type.
 
     Raises DeviceError when it cannot be had.
     """
     try:
-        return _cudnn(backend, kind)
+        return _cudnn(backend, kind, keep)
     except DeviceError as error:
         raise DeviceError(f"compute_type: {kind} needs cuDNN: {error.message}",
                           hint=f"{error.hint}, or remove the field" if error.hint else "remove the field") from None
 
 
-def _cudnn(backend: Any, kind: str) -> Engine:
+def _cudnn(backend: Any, kind: str, keep: str) -> Engine:
     """The cuDNN engine, which was asked for.
 
     Raises DeviceError when it cannot be had.
@@ -80,4 +80,4 @@ def _cudnn(backend: Any, kind: str) -> Engine:
 
     if kind not in TYPES:
         raise DeviceError(f"{VARIABLE}: cuDNN has no type {kind}", hint=f"the types are {', '.join(TYPES)}")
-    return CudnnEngine(backend, shared_runner(backend), kind)
+    return CudnnEngine(backend, shared_runner(backend), kind, keep)

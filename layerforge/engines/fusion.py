@@ -97,14 +97,7 @@ def _sum_behind(steps: Sequence[Any], index: int, keep: str) -> int:
     at = index + 1
     if at < len(steps) and follows(steps, at, keep):
         at += norm_length(steps, at, keep)
-    own, here = steps[at - 1].tops[0].blob, steps[at] if at < len(steps) else None
-    if here is None or here.layer.type != "Eltwise" or here.layer.params.operation != "SUM" or pinned(here):
-        return 0
-    if here.needed != steps[index].needed or any(steps[at - 1].layer.definition.loss_weight):
-        return 0
-    blobs = [view.blob for view in here.bottoms]
-    pair = len(blobs) == 2 and sum(blob is own for blob in blobs) == 1 and tuple(here.layer.coeff) == (1.0, 1.0)
-    if not pair or any(blob.shape != own.shape for blob in blobs) or here.tops[0].blob in blobs:
+    if not is_pair(steps, at) or steps[at].needed != steps[index].needed:
         return 0
     return 0 if steps[at - 1].layer.type == "ReLU" else at
 
@@ -128,3 +121,33 @@ def scale_of_channels(layer: Any, shape: Sequence[int]) -> bool:
         and layer.s.shape == (shape[1],)
         and tuple(layer.omi[:2]) == tuple(shape[:2])
     )
+
+
+def added_norm_length(steps: Sequence[Any], index: int, keep: str) -> int:
+    """How many layers from the normalisation at `index` on end with a sum of its output and another value, and the ReLU
+    behind it; 0 where they do not, and where what lies between is to be kept."""
+    if keep == "all" or index >= len(steps) or steps[index].layer.type != "BatchNorm":
+        return 0
+    at = index + norm_length(steps, index, keep)
+    if at == index or steps[at - 1].layer.type == "ReLU" or not is_pair(steps, at):
+        return 0
+    own, here = steps[at - 1].tops[0].blob, steps[at]
+    down = [view.blob is not own or bool(wanted) for view, wanted in zip(here.bottoms, here.propagate_down)]
+    if here.needed != steps[index].needed or (here.needed and not all(down)):
+        return 0
+    relu = fusable_relu(steps, at + 1) and steps[at + 1].layer.slope == 0
+    if not relu or (here.needed and overwritten(steps, at + 1, KEEP_SIGNS)):
+        return 0
+    return at + 2 - index
+
+
+def is_pair(steps: Sequence[Any], index: int) -> bool:
+    """Whether steps[index] adds the output of the step before to one other value of its shape, into a third blob."""
+    own, here = steps[index - 1].tops[0].blob, steps[index] if index < len(steps) else None
+    if here is None or here.layer.type != "Eltwise" or here.layer.params.operation != "SUM":
+        return False
+    if pinned(here) or any(steps[index - 1].layer.definition.loss_weight):
+        return False
+    blobs = [view.blob for view in here.bottoms]
+    pair = len(blobs) == 2 and sum(blob is own for blob in blobs) == 1 and tuple(here.layer.coeff) == (1.0, 1.0)
+    return pair and all(blob.shape == own.shape for blob in blobs) and here.tops[0].blob not in blobs

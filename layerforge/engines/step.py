@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from layerforge.core.storage import HOST
+from layerforge.core.blob import Blob
+from layerforge.core.storage import HOST, Representation
 from layerforge.core.use import Use, Uses, joined
 
 
@@ -148,3 +149,10 @@ class EngineStep:
 def elements(shape: Sequence[int]) -> int:
     """The number of values."""
     return math.prod(shape)
+
+
+def make_home(blob: Blob, representation: Representation) -> None:
+    """Parameter and gradient stay in this layout between passes, unless another layer that shares them chose first."""
+    for storage in (blob.data, blob.diff):
+        if storage.home.plain:
+            storage.home = representation

@@ -45,10 +45,14 @@ class Dropout(Layer):
 
     def forward(self, bottom, top):
         if self.train:
-            bits = self.bits.data
-            self.ops.random_bits(self.stream.key, self.stream.take(), bits)
-            self.xp.greater_equal(bits, self.threshold, out=self.mask.data)
+            self.draw()
         self._apply(bottom[0].data, top[0].data)
+
+    def draw(self):
+        """The mask of this pass."""
+        bits = self.bits.data
+        self.ops.random_bits(self.stream.key, self.stream.take(), bits)
+        self.xp.greater_equal(bits, self.threshold, out=self.mask.data)
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:

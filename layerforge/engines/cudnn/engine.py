@@ -1,34 +1,103 @@
-"""The cuDNN engine: which layers of a net it takes."""
+"""The cuDNN engine: which rule takes which layers of a net."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from layerforge.engines.cudnn.context import Context, Runner
-from layerforge.engines.cudnn.rules import NAME, RULES, Refused, relu_follows
+from layerforge.engines.cudnn.joining import concat, eltwise, split
+from layerforge.engines.cudnn.norm import convolution_norm, convolution_sum, norm
+from layerforge.engines.cudnn.pointwise import dropout, relu
+from layerforge.engines.cudnn.pooling import lrn, pooling
+from layerforge.engines.cudnn.rules import NAME, check_values
 from layerforge.engines.cudnn.step import CudnnStep
+from layerforge.engines.cudnn.weighted import weighted
+from layerforge.engines.fusion import added_norm_length, follows, fusable_relu, norm_length, sum_length
 from layerforge.engines.lowering import Refusal
+from layerforge.engines.step import Refused, Rule
+
+Steps = Sequence[Any]
+Chooser = Callable[[Steps, int, str], tuple[Rule, int]]
+
+
+def _with_relu(rule: Rule) -> Chooser:
+    return lambda steps, index, keep: (rule, 2 if fusable_relu(steps, index + 1) else 1)
+
+
+def _alone(rule: Rule) -> Chooser:
+    return lambda steps, index, keep: (rule, 1)
+
+
+def _convolution(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
+    length = sum_length(steps, index, keep)
+    if length:
+        return convolution_sum, length
+    behind = index + 1 < len(steps) and follows(steps, index + 1, keep)
+    length = (added_norm_length(steps, index + 1, keep) or norm_length(steps, index + 1, keep)) if behind else 0
+    if length and steps[index + 1].layer.type in ("BatchNorm", "Scale"):
+        return convolution_norm, 1 + length
+    return _with_relu(weighted)(steps, index, keep)
+
+
+def _norm(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
+    length = added_norm_length(steps, index, keep) or norm_length(steps, index, keep)
+    if not length:
+        raise Refused("a form of it that cuDNN does not have")
+    return norm, length
+
+
+RULES: dict[str, Chooser] = {
+    "Convolution": _convolution,
+    "DepthwiseConvolution": _convolution,
+    "InnerProduct": _with_relu(weighted),
+    "BatchNorm": _norm,
+    "Scale": _norm,
+    "Eltwise": _with_relu(eltwise),
+    "Pooling": _alone(pooling),
+    "LRN": _alone(lrn),
+    "Concat": _alone(concat),
+    "Split": _alone(split),
+    "ReLU": _alone(relu),
+    "Dropout": _alone(dropout),
+}
+"""Layer type → which rule takes it, and how many layers from it on run as one."""
+
+ALONE: dict[str, Rule] = dict.fromkeys(("Convolution", "DepthwiseConvolution"), weighted)
+"""The rule for a single layer, where the rule for it and those behind refuses."""
 
 
 class CudnnEngine:
     """Plans one net.
 
     kind  what products are computed in: BF16, FP16, TF32 or FP32 (no tensor cores)
+    keep  "all": only what works in place may be hidden;  "outputs": whatever lies between may be
     """
 
     name, backend = NAME, "cupy"
 
-    def __init__(self, backend: Any, runner: Runner, kind: str = "FP32") -> None:
-        self.context = Context(backend, runner, kind)
+    def __init__(self, backend: Any, runner: Runner, kind: str = "FP32", keep: str = "all") -> None:
+        self.context = Context(backend, runner, kind, keep)
 
-    def lower(self, steps: Sequence[Any], index: int) -> CudnnStep | Refusal:
-        """A step that runs steps[index] and perhaps the ReLU behind it, or why not."""
+    def lower(self, steps: Steps, index: int) -> CudnnStep | Refusal:
+        """A step that runs steps[index] and perhaps the layers behind it, or why not."""
+        try:
+            return self._lower(steps, index)
+        except Refused as refusal:
+            if not steps[index].layer.shares_data:
+                for view in steps[index].tops:
+                    self.context.writes(view.blob, None)
+            return Refusal(self.name, str(refusal))
+
+    def _lower(self, steps: Steps, index: int) -> CudnnStep:
         layer = steps[index].layer
         if layer.type not in RULES:
-            return Refusal(self.name, "no rule for this type")
-        count = 2 if relu_follows(steps, index + 1) else 1
+            raise Refused("no rule for this type")
+        check_values(steps[index])
+        rule, count = RULES[layer.type](steps, index, self.context.keep)
         try:
-            return CudnnStep(self.context, steps[index : index + count], RULES[layer.type])
-        except Refused as refusal:
-            return Refusal(self.name, str(refusal))
+            return CudnnStep(self.context, steps[index : index + count], rule)
+        except Refused:
+            if count == 1:
+                raise
+        return CudnnStep(self.context, steps[index : index + 1], ALONE.get(layer.type, rule))

@@ -165,9 +165,9 @@ class BiasGradient:
 class Norm:
     """y = relu(scale (x - mean) / √(var + eps) + bias + z) with the batch's statistics; cuDNN adds z only under a ReLU
 
-    x, scale, bias, old_mean, old_var, eps, momentum, z, zero → y, mean, inv_var (1/√(var + eps)), new_mean, new_var, mask
+    x, scale, bias, old_mean, old_var, eps, momentum, z, zero → y, mean, inv_var, new_mean, new_var, mask
 
-    mask has a bit for every value of y that is above `zero`, eight to a byte; it is there where relu is. old_… and
+    inv_var is 1/√(var + eps). mask has a bit for every value of y that is above `zero`, eight to a byte; it is there where relu is. old_… and
     new_… are cuDNN's running statistics, which nobody reads.
     """
 

@@ -1,4 +1,4 @@
-"""Which layers cuDNN takes, and as which convolution. Pure: no device, no library."""
+"""What cuDNN takes, and as which convolution. Pure: no device, no library."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 
 from layerforge.engines.cudnn.graphs import Geometry
+from layerforge.engines.step import Refused
 
 FEW = 4  # pictures have 3 channels, for which tensor cores have no kernels: they get a fourth, of zeros
 NAME = "CUDNN"
-
-
-class Refused(Exception):
-    """The engine does not take a layer, and why."""
 
 
 def check_values(step: Any) -> None:
@@ -25,14 +22,21 @@ def check_values(step: Any) -> None:
         raise Refused(f"{layer.dtype} values, it takes float32 ones")
     if any(view.blob.count == 0 or not view.blob.shape for view in (*step.bottoms, *step.tops)):
         raise Refused("a blob without values or without axes")
-    if len(step.bottoms) != 1 or len(step.tops) != 1:
+    if any(len(view.shape) < 2 for view in (*step.bottoms, *step.tops)):
+        raise Refused("a blob of one axis")
+    if layer.paired and len(step.bottoms) > 1:
         raise Refused("several bottoms share one kernel")
+
+
+def check_lies_last(context: Any, blobs: Sequence[Any]) -> None:
+    """Refuses work that only memory limits, where no bottom lies channels last: turning values over would cost more."""
+    if not any(context.lies_last(blob) for blob in blobs):
+        raise Refused("its bottoms lie in plain order")
 
 
 def convolution(step: Any) -> Geometry:
     """A Convolution of one or two axes; of one, the first of two has size 1."""
     layer, window = step.layer, step.layer.window
-    check_values(step)
     if layer.axes not in (1, 2):
         raise Refused(f"{layer.axes} spatial axes, it takes 1 or 2")
     lead = (1,) * (2 - layer.axes)
@@ -52,7 +56,6 @@ def convolution(step: Any) -> Geometry:
 def inner_product(step: Any) -> Geometry:
     """An InnerProduct as a convolution whose kernel is as large as its input, which so keeps its layout."""
     layer, shape = step.layer, step.bottoms[0].shape
-    check_values(step)
     if layer.params.transpose:
         raise Refused("transposed weights")
     spatial = shape[2:] if layer.first == 1 and len(shape) == 4 else ()
@@ -63,22 +66,4 @@ def inner_product(step: Any) -> Geometry:
     return Geometry((layer.m, channels, h, w), (layer.params.num_output, channels, h, w), one, none, none, one)
 
 
-RULES = {"Convolution": convolution, "DepthwiseConvolution": convolution, "InnerProduct": inner_product}
-
-
-def relu_follows(steps: Sequence[Any], index: int) -> bool:
-    """Whether steps[index] is a plain ReLU that works in place on the only top of the step before."""
-    if index >= len(steps) or steps[index].layer.type != "ReLU":
-        return False
-    before, here = steps[index - 1], steps[index]
-    blob = before.tops[0].blob
-    return (
-        here.layer.slope == 0
-        and not here.layer.limits
-        and here.bottoms[0].blob is blob
-        and here.tops[0].blob is blob
-        and here.needed == before.needed
-        and (not here.needed or bool(here.propagate_down[0]))
-        and not any(before.layer.definition.loss_weight)
-        and str(getattr(here.layer.params, "engine", "DEFAULT") or "DEFAULT") in ("DEFAULT", NAME)
-    )
+WEIGHTED = {"Convolution": convolution, "DepthwiseConvolution": convolution, "InnerProduct": inner_product}

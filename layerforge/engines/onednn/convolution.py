@@ -21,8 +21,8 @@ from layerforge.engines.onednn.primitive import (
     Write,
 )
 from layerforge.engines.onednn.step import relu_after
-from layerforge.engines.onednn.weighted import again, best, make_home, relu_backward, weight_gradient
-from layerforge.engines.step import Refused, Work, elements
+from layerforge.engines.onednn.weighted import again, best, relu_backward, weight_gradient
+from layerforge.engines.step import Refused, Work, elements, make_home
 
 MUCH = 1.5  # blocked work over work, from which on kernels without padding are faster
 BLOCK = 16

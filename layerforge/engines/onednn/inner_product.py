@@ -10,8 +10,8 @@ from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import F32, Layout
 from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Gradient, Primitive, Read, Write
 from layerforge.engines.onednn.step import relu_after
-from layerforge.engines.onednn.weighted import again, best, make_home, relu_backward, weight_gradient
-from layerforge.engines.step import Work, elements
+from layerforge.engines.onednn.weighted import again, best, relu_backward, weight_gradient
+from layerforge.engines.step import Work, elements, make_home
 
 
 def inner_product(context: Context, steps: Sequence[Any]) -> Work:

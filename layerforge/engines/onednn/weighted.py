@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from layerforge.core.blob import Blob
-from layerforge.core.storage import Representation
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import F32, Layout
 from layerforge.engines.onednn.primitive import (
@@ -19,14 +18,7 @@ from layerforge.engines.onednn.primitive import (
     Read,
     Write,
 )
-from layerforge.engines.step import Refused
-
-
-def make_home(blob: Blob, representation: Representation) -> None:
-    """Parameter and gradient stay in this layout between passes, unless another layer that shares them chose first."""
-    for storage in (blob.data, blob.diff):
-        if storage.home.plain:
-            storage.home = representation
+from layerforge.engines.step import Refused, make_home
 
 
 def best(make: Callable[..., Descriptor], anything: Sequence[Any], *wishes: Sequence[Any]) -> Descriptor:
