@@ -1,7 +1,7 @@
 """Stands in for cuDNN: a frontend whose graphs are computed with NumPy, node by node, in float32 between.
 
-The engine's own graphs are built through it, so that what is computed is what cuDNN would be asked for. What its engines
-refuse is refused here too: see `Graph.validate`.
+The engine's own graphs are built through it, so that what is computed is what cuDNN would be asked for. What its
+engines refuse is refused here too: see `Graph.validate`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def narrowed(values: np.ndarray, dtype: Any) -> np.ndarray:
 class Tensor:
     """A value of a graph: given, or made from others by `compute`."""
 
-    def __init__(self, name: str, shape: Sequence[int], kind: Type | None, compute: Callable[[], np.ndarray] | None) -> None:
+    def __init__(self, name: str, shape: Sequence[int], kind: Type | None, compute: Any = None) -> None:
         self.name, self.shape, self.kind, self.compute = name, tuple(shape), kind, compute
         self.is_output, self.value = False, None
 
@@ -81,7 +81,7 @@ class Tensor:
         if self.kind is Type.BOOLEAN:
             array = np.unpackbits(array, count=n * c * h * w)
         assert array.size == n * c * h * w, f"{self.name} of shape {self.shape} is given {array.size} numbers"
-        assert self.kind is Type.BOOLEAN or array.dtype == self.kind.value, f"{self.name} is given {array.dtype} numbers"
+        assert self.kind is Type.BOOLEAN or array.dtype == self.kind.value, f"{self.name} is given {array.dtype}"
         self.value = np.ascontiguousarray(widened(array).reshape(n, h, w, c).transpose(0, 3, 1, 2))
 
     def give(self, array: np.ndarray) -> None:

@@ -167,8 +167,8 @@ class Norm:
 
     x, scale, bias, old_mean, old_var, eps, momentum, z, zero → y, mean, inv_var, new_mean, new_var, mask
 
-    inv_var is 1/√(var + eps). mask has a bit for every value of y that is above `zero`, eight to a byte; it is there where relu is. old_… and
-    new_… are cuDNN's running statistics, which nobody reads.
+    inv_var is 1/√(var + eps). mask has a bit for every value of y that is above `zero`, eight to a byte; it is there
+    where relu is. old_… and new_… are cuDNN's running statistics, which nobody reads.
     """
 
     name: ClassVar[str] = "normalisation"

@@ -177,6 +177,8 @@ def convolution_norm(context: Context, steps: Sequence[Any]) -> Work:
     if first.needed:
         room = _room(context, product.y.form.count)
         work.backwards = each.backward(between, read(top.diff, product.y), room) + product.backward(room)
+        if context.keep == "all":  # the gradient that an in-place layer would have left
+            work.backwards.append(KernelRun("copy", _copy(context), room, write(top.diff, product.y)))
     return work
 
 

@@ -3,18 +3,12 @@
 import numpy as np
 import pytest
 from cpu_kernels import needs_compiler
-from numpy_cudnn import NumpyRunner
-from tape import TapeBackend
+from cudnn_nets import compare, make, near, results, taken
 
 from layerforge.core.errors import NetError
-from layerforge.core.random import Random
 from layerforge.core.storage import HOST
-from layerforge.engines.cudnn.engine import CudnnEngine
 from layerforge.engines.cudnn.graphs import Convolution
-from layerforge.net.build import build_net
 from layerforge.net.passes import Passes
-from layerforge.netdef.types import Phase
-from layerforge.schema.read import parse_net
 
 HEAD = """
 layer { name: "data" type: "Input" top: "data" top: "label"
@@ -43,35 +37,6 @@ def compiler():
     needs_compiler()
 
 
-def make(text=HEAD + TAIL, kind="FP32", engine=True, refuses=lambda key: "", records=False, force=False):
-    backend = TapeBackend(records)
-    runner = NumpyRunner(backend, refuses)
-    definition = parse_net(("force_backward: true" if force else "") + text, "net.prototxt")
-    engines = [CudnnEngine(backend, runner, kind)] if engine else []
-    net = build_net(definition, Phase.TRAIN, backend=backend, engines=engines, rng=Random(3))
-    rng = np.random.default_rng(1)
-    net.blobs["data"].data.set(rng.normal(size=net.blobs["data"].shape).astype(np.float32))
-    return net, runner
-
-
-def results(net):
-    """Loss, all blobs and their gradients, all gradients of parameters."""
-    loss = net.forward()
-    net.backward()
-    found = {"loss": np.array(loss)}
-    for name, blob in net.blobs.items():
-        found[name], found[f"d {name}"] = blob.data.array(HOST).copy(), blob.diff.array(HOST).copy()
-    for each in net.learnable:
-        found[f"d {each.name}"] = each.blob.diff.array(HOST).copy()
-    return found
-
-
-def compare(one, other, rtol):
-    for name, want in other.items():
-        atol = rtol * max(1e-3, float(np.abs(want).max(initial=0)))
-        np.testing.assert_allclose(one[name], want, rtol=rtol, atol=atol, err_msg=name)
-
-
 POOLED = HEAD + POOL + TAIL.replace('"conv2"', '"pool"')
 
 
@@ -81,20 +46,17 @@ def test_layers_give_what_they_give_on_their_own(text, force):
     net, _ = make(text, force=force)
     plain, _ = make(text, engine=False, force=force)
     compare(results(net), results(plain), 1e-4)
-    taken = [step.layers for step in net.steps if step.engine == "CUDNN"]
-    names = [[net.layer_names[i] for i in layers] for layers in taken]
+    names = [each for each in taken(net) if each != ["pool"]]
     assert names == [["conv1", "relu1"], ["conv2"], ["ip1", "relu2"], ["ip2"]]
 
 
 @pytest.mark.parametrize("kind, rtol", [("BF16", 0.1), ("FP16", 0.02), ("TF32", 1e-4)])
 def test_16_bit_types_stay_near(kind, rtol):
-    one, other = results(make(kind=kind)[0]), results(make(engine=False)[0])
-    for name, want in other.items():  # as a whole: single values jump where a ReLU's input is near 0
-        assert np.linalg.norm(one[name] - want) <= rtol * np.linalg.norm(want) + 1e-6, name
+    near(results(make(HEAD + TAIL, kind=kind)[0]), results(make(HEAD + TAIL, engine=False)[0]), rtol)
 
 
 def test_gradients_add_up_over_passes():
-    net, _ = make()
+    net, _ = make(HEAD + TAIL)
     once = results(net)
     twice = results(net)
     for each in net.learnable:
@@ -102,7 +64,7 @@ def test_gradients_add_up_over_passes():
 
 
 def test_no_conversion_lies_between_convolutions():
-    net, _ = make()
+    net, _ = make(HEAD + TAIL)
     net.forward()
     conv1 = net.blobs["conv1"].data
     assert net.backend.representation not in conv1.fresh() and len(conv1.fresh()) == 1
@@ -110,8 +72,8 @@ def test_no_conversion_lies_between_convolutions():
 
 def test_reshape_is_planned_again_and_may_be_refused():
     refuses = lambda key: "the batch is odd" if isinstance(key, Convolution) and key.geometry.x[0] % 2 else ""  # noqa: E731
-    net, _ = make(refuses=refuses)
-    plain, _ = make(engine=False)
+    net, _ = make(HEAD + TAIL, refuses=refuses)
+    plain, _ = make(HEAD + TAIL, engine=False)
     for batch in (4, 3, 2):
         x = np.random.default_rng(batch).normal(size=(batch, 3, 9, 8)).astype(np.float32)
         for each in (net, plain):
@@ -126,8 +88,8 @@ def test_reshape_is_planned_again_and_may_be_refused():
 
 
 def test_cut_pass_runs_by_the_parts():
-    net, runner = make()
-    plain, _ = make(engine=False)
+    net, runner = make(HEAD + TAIL)
+    plain, _ = make(HEAD + TAIL, engine=False)
     for each in (net, plain):
         each.forward()
         each.forward_from_to(1, 1)  # the convolution without its ReLU
@@ -137,8 +99,8 @@ def test_cut_pass_runs_by_the_parts():
 
 
 def test_pass_with_the_engine_can_be_recorded():
-    net, runner = make(records=True)
-    passes, other = Passes(net), make(engine=False)[0]
+    net, runner = make(HEAD + TAIL, records=True)
+    passes, other = Passes(net), make(HEAD + TAIL, engine=False)[0]
     for _ in range(5):
         for each in (net, other):
             each.clear_gradients()

@@ -1,0 +1,72 @@
+"""Nets on the stand-in device, by the cuDNN engine or by the layers' own kernels, and what their passes leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy_cudnn import NumpyRunner
+from tape import TapeBackend
+
+from layerforge.core.random import Random
+from layerforge.core.storage import HOST
+from layerforge.engines.cudnn.engine import CudnnEngine
+from layerforge.net.build import build_net
+from layerforge.netdef.types import Phase
+from layerforge.schema.read import parse_net
+
+
+def make(
+    text: str, kind: str = "FP32", engine: bool = True, refuses: Any = lambda key: "", records: bool = False,
+    force: bool = False, keep: str = "all", phase: Phase = Phase.TRAIN, backward: bool = True,
+) -> Any:
+    """(net, runner); the net's data is drawn, the same every time."""
+    backend = TapeBackend(records)
+    runner = NumpyRunner(backend, refuses)
+    definition = parse_net(("force_backward: true\n" if force else "") + text, "net.prototxt")
+    engines = [CudnnEngine(backend, runner, kind, keep)] if engine else []
+    how = {"backend": backend, "engines": engines, "rng": Random(3), "keep": keep, "backward": backward}
+    net = build_net(definition, phase, **how)
+    rng = np.random.default_rng(1)
+    net.blobs["data"].data.set(rng.normal(size=net.blobs["data"].shape).astype(np.float32))
+    for each in net.learnable:  # statistics and offsets too: nothing may hide behind zeros
+        if each.blob.count and not each.blob.data.array(HOST).any():
+            each.blob.data.set(rng.uniform(0.5, 1.5, each.blob.count).astype(np.float32))
+    return net, runner
+
+
+def results(net: Any, seen: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """The loss, blobs and their gradients, parameters and theirs.
+
+    seen  the names of the blobs that are looked at; none: all
+    """
+    loss = net.forward()
+    if net._has_backward:
+        net.backward()
+    found = {"loss": np.array(loss)}
+    for name, blob in net.blobs.items():
+        if not seen or name in seen:
+            found[name] = blob.data.array(HOST).copy()
+            if net._has_backward:
+                found[f"d {name}"] = blob.diff.array(HOST).copy()
+    for each in net.learnable:
+        found[each.name], found[f"d {each.name}"] = each.blob.data.array(HOST).copy(), each.blob.diff.array(HOST).copy()
+    return found
+
+
+def compare(one: dict[str, np.ndarray], other: dict[str, np.ndarray], rtol: float) -> None:
+    assert one.keys() == other.keys()
+    for name, want in other.items():
+        atol = rtol * max(1e-3, float(np.abs(want).max(initial=0)))
+        np.testing.assert_allclose(one[name], want, rtol=rtol, atol=atol, err_msg=name)
+
+
+def near(one: dict[str, np.ndarray], other: dict[str, np.ndarray], rtol: float) -> None:
+    """As wholes: in 16 bits single values jump where a ReLU's input is near 0."""
+    for name, want in other.items():
+        assert np.linalg.norm(one[name] - want) <= rtol * np.linalg.norm(want) + 1e-6, name
+
+
+def taken(net: Any) -> list[list[str]]:
+    """The layers of each step that cuDNN takes."""
+    return [[net.layer_names[i] for i in step.layers] for step in net.steps if step.engine == "CUDNN"]
