@@ -193,6 +193,10 @@ class Storage:
         held = self._copies.get(representation)
         return None if held is None else held[0]
 
+    def kept(self) -> tuple[Representation, ...]:
+        """The representations that have memory, whatever value is in it."""
+        return tuple(self._copies)
+
     def fresh(self) -> tuple[Representation, ...]:
         """The representations whose copies hold the value."""
         return () if self.cleared else tuple(r for r, (_, version) in self._copies.items() if version == self.version)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 from typing import Any
 
 from layerforge.core.errors import DeviceError, did_you_mean
 from layerforge.engines.lowering import Engine
 
+log = logging.getLogger("layerforge")
+
 VARIABLE = "LAYERFORGE_ENGINE"
-"""NONE switches the engines off; otherwise the best that loads is taken. On a GPU CUDNN, CUDNN:TF32, CUDNN:BF16 or
-CUDNN:FP16 switches cuDNN on, with products in that type, whatever compute_type says; without it the kernels of the
-backend run, unless compute_type asks for cuDNN."""
+"""NONE switches the engines off; otherwise the best that loads is taken. On a GPU CUDNN asks for cuDNN, whose absence
+is an error then; CUDNN:TF32, CUDNN:BF16 or CUDNN:FP16 also for products in that type, whatever compute_type says."""
 
 COMPUTE_TYPES = ("FP32", "TF32", "BF16", "FP16")
 
@@ -39,7 +42,7 @@ def default_engines(backend: Any, keep: str = "all", compute_type: str = "") -> 
         return _onednn(keep, kind)
     if wish == "CUDNN":
         return [_cudnn(backend, own or kind, keep)]
-    return [] if kind == "FP32" else [_cudnn_for(backend, kind, keep)]
+    return _cudnn_if_there(backend, keep) if kind == "FP32" else [_cudnn_for(backend, kind, keep)]
 
 
 def _onednn(keep: str, kind: str) -> list[Engine]:
@@ -55,6 +58,20 @@ def _onednn(keep: str, kind: str) -> list[Engine]:
         return [OneDnnEngine(load(), keep, kind)]
     except DeviceError:
         return []
+
+
+def _cudnn_if_there(backend: Any, keep: str) -> list[Engine]:
+    """The cuDNN engine; without the library none, where the backend's own kernels run: the log says why, once."""
+    try:
+        return [_cudnn(backend, "FP32", keep)]
+    except DeviceError as error:
+        _say_once(f"cuDNN is not used: {error.message}. The GPU's own kernels run")
+        return []
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    log.warning("%s", text)
 
 
 def _cudnn_for(backend: Any, kind: str, keep: str) -> Engine:

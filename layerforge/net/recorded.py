@@ -160,10 +160,10 @@ class Recorded:
 
     def _bring(self, storages: list[Storage]) -> None:
         """Moves to the device what only the host holds: a recording cannot."""
-        memory = self._recorder.memory
         for storage in storages:
-            if storage.fresh() == (HOST,) and storage.held(memory) is not None:
-                storage.array(memory)
+            if storage.fresh() == (HOST,):
+                for representation in storage.kept():
+                    storage.array(representation)
 
     def _launch(self, taken: _Taken) -> None:
         taken.recording.launch()

@@ -66,7 +66,7 @@ def test_a_mistyped_type_gets_the_nearest():
 @pytest.fixture
 def cudnn(monkeypatch):
     """Gives the kind that the engine is asked for."""
-    monkeypatch.setattr(engines, "_cudnn", lambda backend, kind: kind)
+    monkeypatch.setattr(engines, "_cudnn", lambda backend, kind, keep: kind)
 
 
 @pytest.mark.usefixtures("cudnn")
@@ -76,8 +76,20 @@ def test_on_a_gpu_a_type_switches_cudnn_on(kind):
 
 
 @pytest.mark.usefixtures("cudnn")
-def test_on_a_gpu_fp32_leaves_the_kernels_of_the_backend():
-    assert default_engines(GPU) == []
+def test_on_a_gpu_cudnn_is_taken_in_fp32_too():
+    assert default_engines(GPU) == ["FP32"]
+
+
+def test_without_cudnn_the_kernels_of_the_backend_run_in_fp32_and_the_reason_is_said_once(monkeypatch, caplog):
+    def broken(backend, kind, keep):
+        raise DeviceError("nvidia-cudnn-frontend is not installed", hint="pip install it")
+
+    monkeypatch.setattr(engines, "_cudnn", broken)
+    engines._say_once.cache_clear()
+    assert default_engines(GPU) == default_engines(GPU) == []
+    assert [record.message for record in caplog.records] == [
+        "cuDNN is not used: nvidia-cudnn-frontend is not installed. The GPU's own kernels run"
+    ]
 
 
 @pytest.mark.usefixtures("cudnn")
@@ -89,7 +101,7 @@ def test_the_environment_wins_over_the_text(monkeypatch, wish, kind, got):
 
 
 def test_a_type_without_cudnn_says_what_is_missing(monkeypatch):
-    def broken(backend, kind):
+    def broken(backend, kind, keep):
         raise DeviceError("nvidia-cudnn-frontend is not installed", hint="pip install it")
 
     monkeypatch.setattr(engines, "_cudnn", broken)

@@ -5,27 +5,26 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from layerforge.backends.cupy.layout import KINDS, ChannelsLast, Form
+from layerforge.backends.cupy.layout import KINDS, cast_numbers
 from layerforge.core.errors import DeviceError
-from layerforge.core.files import replacing
+from layerforge.engines.cudnn.choices import Choices, choices_path
 from layerforge.engines.cudnn.context import STORED
 from layerforge.engines.cudnn.graphs import Key
-from layerforge.engines.cudnn.plans import Plan, choose, count, finalise, measure
+from layerforge.engines.cudnn.plans import NoPlan, Plan, choose, count, finalise, measure
+from layerforge.engines.cudnn.reference import Reference
 
 INSTALL = "pip install 'layerforge[gpu]'"
 OLDEST = 91900  # 9.19
 TRIED = 8  # plans of a graph that are timed, in cuDNN's order of preference
 RUNS = 5  # a timing
+SWITCH_OFF = "LAYERFORGE_ENGINE=NONE runs the net without cuDNN"
 
 
 @functools.cache
@@ -52,67 +51,44 @@ def version_text(version: int) -> str:
     return f"{version // 10000}.{version // 100 % 100}.{version % 100}"
 
 
-class Choices:
-    """The plans that were chosen on a kind of device, kept in a file: graph → number and name of the plan."""
-
-    def __init__(self, path: Path | None, device: str, version: str) -> None:
-        self._path, self._where = path, f"{device}, cuDNN {version}"
-        self._all: dict[str, dict[str, list[Any]]] = {}
-        if path is not None and path.exists():
-            try:
-                self._all = dict(json.loads(path.read_text("utf-8")))
-            except (OSError, ValueError):
-                self._all = {}  # made anew
-
-    def get(self, key: Key) -> tuple[int, str] | None:
-        held = self._all.get(self._where, {}).get(repr(key))
-        return (int(held[0]), str(held[1])) if isinstance(held, list) and len(held) == 2 else None
-
-    def put(self, key: Key, index: int, name: str) -> None:
-        self._all.setdefault(self._where, {})[repr(key)] = [index, name]
-        if self._path is not None:
-            try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(str(self._path)) as temporary:
-                    Path(temporary).write_text(json.dumps(self._all, indent=1), "utf-8")
-            except OSError:
-                self._path = None  # a folder that cannot be written costs the timings of the next run, no more
-
-
-def choices_path(environment: Any = os.environ) -> Path:
-    """Where chosen plans are kept."""
-    base = environment.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "layerforge" / "cudnn-plans.json"
-
-
 class CudnnRunner:
-    """Runs graphs on one device. A graph's plans are timed at its first run, and checked against float32 ones."""
+    """Runs graphs on one device. A graph's plans are timed at its first run, and checked.
 
-    def __init__(self, cudnn: Any, backend: Any, choices: Choices) -> None:
+    reference  gives what float32 plans are held against
+    """
+
+    def __init__(self, cudnn: Any, backend: Any, choices: Choices, reference: Any = None) -> None:
         self._cudnn, self._backend, self._choices = cudnn, backend, choices
+        self._own = reference or Reference(backend)
         self._handle = cudnn.create_handle()
         cudnn.set_stream(handle=self._handle, stream=backend.stream.ptr)
         self._plans: dict[Key, Plan] = {}
+        self._refusals: dict[Key, str] = {}
         self._workspaces: list[Any] = []  # kept for ever: recorded iterations point into them
 
     def check(self, key: Key) -> str:
         """Why cuDNN does not take this graph, "" if it does."""
-        try:
-            finalise(self._cudnn, key, handle=self._handle)
-        except DeviceError as error:
-            return error.message
-        return ""
+        if key not in self._refusals:
+            try:
+                finalise(self._cudnn, key, handle=self._handle)
+                self._refusals[key] = ""
+            except DeviceError as error:
+                self._refusals[key] = error.message
+        return self._refusals[key]
+
+    def plan_name(self, key: Key) -> str:
+        return self._plans[key].name if key in self._plans else ""
 
     def run(self, key: Key, arrays: dict[str, Any]) -> None:
         if key not in self._plans:
             self._backend.ops.kernels.must_not_record("a plan of cuDNN has to be chosen first")
-            self._plans[key] = self._choose(key, arrays)
+            self._plans[key] = self._known(key, arrays) or self._choose(key, arrays)
         self._execute(self._plans[key], arrays)
 
     def _execute(self, plan: Plan, arrays: dict[str, Any]) -> None:
         if self._backend.ops.kernels.muted:
             return
-        pointers = {plan.tensors[name]: int(array.data.ptr) for name, array in arrays.items()}
+        pointers = {plan.tensors[name]: address(array) for name, array in arrays.items()}
         plan.graph.execute(pointers, self._workspace(plan.workspace), handle=self._handle)
 
     def _workspace(self, size: int) -> int:
@@ -121,30 +97,42 @@ class CudnnRunner:
             self._workspaces.append(self._backend.xp.empty(max(size, 1 << 20), np.uint8))
         return int(self._workspaces[-1].data.ptr)
 
-    def _choose(self, key: Key, arrays: dict[str, Any]) -> Plan:
-        """The fastest plan that is right; the one of an earlier run if cuDNN still has it."""
+    def _known(self, key: Key, arrays: dict[str, Any]) -> Plan | None:
+        """The plan of an earlier run, if cuDNN still has it under this name, and it runs."""
         known = self._choices.get(key)
-        first = finalise(self._cudnn, key, handle=self._handle)
-        if known is not None:
+        if known is None:
+            return None
+        try:
             plan = finalise(self._cudnn, key, known[0], handle=self._handle)
-            if plan.name == known[1]:
-                return plan
+            if plan.name != known[1]:
+                return None
+            self._execute(plan, arrays)
+        except (DeviceError, RuntimeError):  # the frontend raises RuntimeError
+            return None
+        return plan
+
+    def _choose(self, key: Key, arrays: dict[str, Any]) -> Plan:
+        """The fastest plan that is right. Raises NoPlan."""
+        try:
+            first = finalise(self._cudnn, key, handle=self._handle)
+            reference = self._reference(key, arrays)
+        except (DeviceError, RuntimeError) as error:
+            raise NoPlan(str(getattr(error, "message", error)), hint=SWITCH_OFF) from error
         plans = {0: first}
-        reference = self._reference(key, arrays)
 
         def ready(index: int) -> Callable[[], None]:
             plans[index] = plans.get(index) or finalise(self._cudnn, key, index, handle=self._handle)
             return lambda: self._execute(plans[index], arrays)
 
-        found = measure(
-            range(min(TRIED, count(first))), ready, self._seconds, lambda: self._error(key, arrays, reference)
-        )
+        def error() -> float:
+            wanted = reference or self._own_outputs(key, arrays)
+            return self._error(key, arrays, wanted) if wanted else 0.0
+
+        found = measure(range(min(TRIED, count(first))), ready, self._seconds, error)
         best = choose(found, key.kind)
         if best is None:
-            raise DeviceError(
-                f"no plan of cuDNN computes {key} right: the errors are {[f'{c.error:.2g}' for c in found]}",
-                hint="LAYERFORGE_ENGINE=NONE runs the net without cuDNN",
-            )
+            errors = [f"{candidate.error:.2g}" for candidate in found]
+            raise NoPlan(f"no plan of cuDNN computes {key} right: their errors are {errors}", hint=SWITCH_OFF)
         self._choices.put(key, best.index, plans[best.index].name)
         return plans[best.index]
 
@@ -158,23 +146,28 @@ class CudnnRunner:
         end.synchronize()
         return float(cuda.get_elapsed_time(begin, end)) / 1e3 / RUNS
 
-    def _reference(self, key: Key, arrays: dict[str, Any]) -> dict[str, Any]:
-        """The outputs by a float32 plan without tensor cores."""
+    def _reference(self, key: Key, arrays: dict[str, Any]) -> dict[str, Any] | None:
+        """Of other kinds than FP32: the outputs by a float32 plan without tensor cores. That is held against our own
+        arithmetic, as every plan of kind FP32 is."""
+        if key.kind == "FP32":
+            return None
         exact = replace(key, kind="FP32")
-        plan = finalise(self._cudnn, exact, handle=self._handle)
         wide = {name: self._widened(key, array) for name, array in arrays.items()}
-        self._execute(plan, wide)
+        if exact not in self._plans:
+            self._plans[exact] = self._known(exact, wide) or self._choose(exact, wide)
+        self._execute(self._plans[exact], wide)
         return {name: wide[name] for name in key.outputs}
 
+    def _own_outputs(self, key: Key, arrays: dict[str, Any]) -> dict[str, Any] | None:
+        return self._own.outputs(key, {name: self._widened(key, array) for name, array in arrays.items()})
+
     def _widened(self, key: Key, array: Any) -> Any:
-        """The same numbers as float32, in the same order; float32 ones are copied."""
+        """The same numbers as float32, in the same order; others than the key's are copied."""
         kind = STORED.get(key.kind, key.kind)
-        if array.dtype == np.float32:
+        if array.dtype != np.dtype(KINDS[kind][1]) or array.dtype == np.float32:
             return array.copy()
-        assert array.dtype == np.dtype(KINDS[kind][1])
         wide = self._backend.xp.empty(array.size, np.float32)
-        flat = Form(1, 1, array.size, 1, kind)
-        ChannelsLast(flat, self._backend.representation, self._backend.ops.kernels).unpack(array, wide)
+        cast_numbers(self._backend.ops.kernels, array, kind, wide, "FP32")
         return wide
 
     def _error(self, key: Key, arrays: dict[str, Any], reference: dict[str, Any]) -> float:
@@ -188,6 +181,11 @@ class CudnnRunner:
         return worst
 
 
+def address(array: Any) -> int:
+    """Where it lies: on the host for NumPy's own, else on the device."""
+    return int(array.ctypes.data) if type(array) is np.ndarray else int(array.data.ptr)
+
+
 @functools.cache
 def shared_runner(backend: Any) -> CudnnRunner:
     """The runner of a backend's device.
@@ -195,5 +193,7 @@ def shared_runner(backend: Any) -> CudnnRunner:
     Raises DeviceError.
     """
     cudnn = load()
-    name = backend.xp.cuda.runtime.getDeviceProperties(backend.number)["name"].decode()
-    return CudnnRunner(cudnn, backend, Choices(choices_path(), name, version_text(int(cudnn.backend_version()))))
+    about = backend.xp.cuda.runtime.getDeviceProperties(backend.number)
+    device = f"{about['name'].decode()}, compute capability {about['major']}.{about['minor']}"
+    version = version_text(int(cudnn.backend_version()))
+    return CudnnRunner(cudnn, backend, Choices(choices_path(), device, version))

@@ -10,6 +10,10 @@ from layerforge.core.errors import DeviceError
 from layerforge.engines.cudnn.graphs import Key, Maker
 
 
+class NoPlan(DeviceError):
+    """No plan of cuDNN computes a graph right on this device."""
+
+
 @dataclass
 class Plan:
     """A built graph: run it with an array for every name in `tensors`.

@@ -6,20 +6,16 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from layerforge.core.errors import DeviceError
 from layerforge.core.use import Access
 from layerforge.engines.cudnn.context import Context
 from layerforge.engines.cudnn.graphs import Key
+from layerforge.engines.cudnn.plans import NoPlan
 from layerforge.engines.cudnn.rules import NAME
 from layerforge.engines.cudnn.runs import GraphRun, Run
 from layerforge.engines.lowering import Kernel
 from layerforge.engines.step import EngineStep, LayerWork, Refused, Work, make_home
 
 log = logging.getLogger("layerforge")
-
-
-class NoPlan(DeviceError):
-    """No plan of cuDNN computes a graph right on this device."""
 
 
 class CudnnStep(EngineStep):

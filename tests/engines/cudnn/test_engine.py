@@ -7,7 +7,9 @@ from cudnn_nets import compare, make, near, results, taken
 
 from layerforge.core.errors import NetError
 from layerforge.core.storage import HOST
-from layerforge.engines.cudnn.graphs import Convolution
+from layerforge.engines.cudnn.graphs import BiasGradient, Convolution, DataGradient, WeightGradient
+from layerforge.engines.cudnn.plans import NoPlan
+from layerforge.graph.explain import explain
 from layerforge.net.passes import Passes
 
 HEAD = """
@@ -129,3 +131,38 @@ def test_pinned_engine_that_refuses_is_an_error():
     text = (HEAD + TAIL).replace("num_output: 8", "num_output: 8 engine: CUDNN")
     with pytest.raises(NetError, match="engine CUDNN refuses: cuDNN has no plan"):
         make(text, refuses=lambda key: "cuDNN has no plan")
+
+
+@pytest.mark.parametrize("kind", [Convolution, WeightGradient, DataGradient, BiasGradient])
+def test_graph_without_a_right_plan_is_left_to_the_layers_and_the_log_says_so(kind, caplog):
+    net, runner = make(HEAD + TAIL)
+    run = runner.run
+
+    def refuse(key, arrays):
+        outputs = key.y[1] if isinstance(key, BiasGradient) else key.geometry.w[0]
+        if isinstance(key, kind) and outputs == 7:
+            raise NoPlan("no plan of cuDNN computes it right")
+        run(key, arrays)
+
+    runner.run = refuse
+    compare(results(net), results(make(HEAD + TAIL, engine=False)[0]), 1e-4)
+    assert caplog.messages == ["cuDNN is not used for 'ip1', 'relu2': no plan of cuDNN computes it right"]
+    net.clear_gradients()
+    compare(results(net), results(make(HEAD + TAIL, engine=False)[0]), 1e-4)
+    step = next(step for step in net.steps if step.engine == "CUDNN" and step.refusal)
+    assert [part.layer.name for part in step.parts] == ["ip1", "relu2"] and len(caplog.messages) == 1
+
+
+def test_weights_are_kept_in_float32_in_the_order_that_cudnn_reads():
+    net, _ = make(HEAD + TAIL, kind="BF16")
+    homes = {name: blobs[0].data.home for name, blobs in net.params.items()}
+    assert homes["conv1"].plain  # its fourth channel is padding
+    assert [homes[name].name for name in ("conv2", "ip1", "ip2")] == ["channels last, FP32"] * 3
+
+
+def test_plan_is_explained():
+    net, _ = make(HEAD + TAIL, kind="BF16")
+    rows = [row for row in explain(net.plan, net.layers) if row.layers == ("conv1", "relu1")]
+    kernels = [(kernel.run, kernel.name, kernel.impl) for kernel in rows[0].kernels]
+    assert kernels[0] == ("forward", "convolution", "NumPy") and ("backward", "ReLU gradient", "CUDA C") in kernels
+    assert dict(rows[0].kernels[0].layouts)["y"] == "channels last, BF16" and rows[0].flops > 0

@@ -1,5 +1,6 @@
 """Loading cuDNN, and running graphs, with a frontend that only notes what it is asked."""
 
+import itertools
 import types
 
 import numpy as np
@@ -10,8 +11,10 @@ from tape import TapeBackend
 from layerforge import engines
 from layerforge.core.errors import DeviceError, NotRecordable
 from layerforge.engines.cudnn import library
+from layerforge.engines.cudnn.choices import Choices
 from layerforge.engines.cudnn.graphs import BiasGradient
-from layerforge.engines.cudnn.library import Choices, CudnnRunner
+from layerforge.engines.cudnn.library import CudnnRunner
+from layerforge.engines.cudnn.plans import NoPlan
 
 
 class Tensor:
@@ -70,6 +73,17 @@ class Memory(np.ndarray):
         return types.SimpleNamespace(ptr=at)
 
 
+class Reference:
+    """What a bias gradient is. wrong: what is added to it"""
+
+    def __init__(self, wrong=0):
+        self.wrong = wrong
+
+    def outputs(self, key, arrays):
+        dy = np.asarray(arrays["dy"]).reshape(-1, 2)
+        return {"db": dy.sum(axis=0) + np.float32(self.wrong)}
+
+
 class Stream:
     ptr = 7
 
@@ -78,7 +92,7 @@ class Stream:
 def parts():
     needs_compiler()
     log, backend = [], TapeBackend(records=False)
-    clock = iter([5.0, 3.0, 1.0, *[9.0] * 9])
+    clock = itertools.cycle([5.0, 3.0, 1.0])
     event = lambda: types.SimpleNamespace(record=lambda stream: None, synchronize=lambda: None)  # noqa: E731
     backend.xp = types.SimpleNamespace(
         empty=lambda n, dtype: np.empty(n, dtype).view(Memory),
@@ -88,7 +102,7 @@ def parts():
     backend.stream = Stream()
     member = types.SimpleNamespace
     cudnn = member(
-        data_type=member(FLOAT="FLOAT", HALF="HALF"),
+        data_type=member(FLOAT="FLOAT", HALF="HALF", BOOLEAN="BOOLEAN"),
         heur_mode=member(A=0, FALLBACK=1),
         reduction_mode=member(ADD=0),
         numerical_note=member(TENSOR_CORE=0),
@@ -109,17 +123,33 @@ def arrays():
 
 def test_fastest_plan_that_is_right_is_kept(parts, tmp_path):
     cudnn, backend, log = parts
-    runner = CudnnRunner(cudnn, backend, Choices(tmp_path / "plans.json", "H200", "9"))
+    runner = CudnnRunner(cudnn, backend, Choices(tmp_path / "plans.json", "H200", "9"), Reference())
     given = arrays()
     runner.run(KEY, given)
     assert given["db"].tolist() == [6, 9]
-    assert log[-1] == ("HALF", 2) and {at for _, at in log} == {0, 1, 2} and ("FLOAT", 0) in log
+    assert log[-1] == ("HALF", 2) and set(log) == {(kind, at) for kind in ("HALF", "FLOAT") for at in range(3)}
     del log[:]
     runner.run(KEY, given)
     assert log == [("HALF", 2)]
-    again = CudnnRunner(cudnn, backend, Choices(tmp_path / "plans.json", "H200", "9"))
+    again = CudnnRunner(cudnn, backend, Choices(tmp_path / "plans.json", "H200", "9"), Reference())
     again.run(KEY, given)
-    assert log == [("HALF", 2)] * 2
+    assert log == [("HALF", 2)] * 3  # once to see whether it still runs
+
+
+def test_float32_plans_are_held_against_our_own_arithmetic(parts):
+    cudnn, backend, _ = parts
+    runner = CudnnRunner(cudnn, backend, Choices(None, "H200", "9"), Reference(wrong=1))
+    with pytest.raises(NoPlan, match=r"no plan of cuDNN computes BiasGradient.* right: their errors are \['0\.1'"):
+        runner.run(KEY, arrays())
+
+
+def test_kept_plan_that_no_longer_runs_is_chosen_anew(parts):
+    cudnn, backend, log = parts
+    choices = Choices(None, "H200", "9")
+    choices.put(KEY, 7, "eng7")
+    runner = CudnnRunner(cudnn, backend, choices, Reference())
+    runner.run(KEY, arrays())
+    assert runner.plan_name(KEY) == "eng2"
 
 
 def test_plan_is_not_chosen_while_recording(parts):
@@ -139,6 +169,8 @@ def test_graph_that_cudnn_refuses_is_a_reason(parts):
         raise RuntimeError("no engine\nand much more")
 
     cudnn.pygraph = refuse
+    assert runner.check(KEY) == ""  # asked once
+    runner = CudnnRunner(cudnn, backend, Choices(None, "H200", "9"))
     assert runner.check(KEY) == f"cuDNN has no plan for {KEY}: no engine"
 
 
@@ -165,7 +197,6 @@ def test_engine_is_taken_when_it_is_asked_for(monkeypatch):
     backend = TapeBackend()
     backend.name = "cupy"
     monkeypatch.delenv(engines.VARIABLE, raising=False)
-    assert engines.default_engines(backend) == []
     monkeypatch.setattr(library, "shared_runner", lambda backend: "runner")
     monkeypatch.setenv(engines.VARIABLE, "cudnn:bf16")
     (engine,) = engines.default_engines(backend)

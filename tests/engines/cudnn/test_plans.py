@@ -33,7 +33,6 @@ from layerforge.engines.cudnn.graphs import (
     NormInference,
     WeightGradient,
 )
-from layerforge.engines.cudnn.library import Choices
 from layerforge.engines.cudnn.plans import Candidate, choose, measure
 from layerforge.net.build import build_net
 from layerforge.netdef.types import Phase
@@ -166,19 +165,3 @@ def test_plan_that_cannot_run_is_left_out() -> None:
 
     found = measure(range(3), ready, lambda run: 1.0, lambda: 0.0)
     assert [candidate.index for candidate in found] == [0, 2]
-
-
-def test_chosen_plans_are_kept_by_device_and_version(tmp_path: Path) -> None:
-    path, key = tmp_path / "sub" / "plans.json", BiasGradient((1, 2, 3, 4), "BF16")
-    Choices(path, "H200", "9.28.0").put(key, 3, "eng4")
-    assert Choices(path, "H200", "9.28.0").get(key) == (3, "eng4")
-    assert Choices(path, "H100", "9.28.0").get(key) is None
-    assert Choices(path, "H200", "9.19.0").get(key) is None
-    path.write_text("{ broken")
-    assert Choices(path, "H200", "9.28.0").get(key) is None
-
-
-def test_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    choices = Choices(tmp_path / "file" / "plans.json", "H200", "9.28.0")
-    choices.put(BiasGradient((1, 2, 3, 4), "BF16"), 0, "eng1")
