@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from layerforge.backends.cupy.layout import ChannelsLast
-from layerforge.core.storage import Storage
 from layerforge.engines.cudnn.context import Context
 from layerforge.engines.cudnn.pointwise import relu_backward
 from layerforge.engines.cudnn.rules import check_lies_last
-from layerforge.engines.cudnn.runs import KernelRun, Run, read, update, write
+from layerforge.engines.cudnn.runs import KernelRun, Part, Run, data_of, diff_of, read, update, write
 from layerforge.engines.step import Refused, Work, elements
 
 
 def total(
-    context: Context, terms: Sequence[tuple[Storage, float]], target: Storage, layout: ChannelsLast,
+    context: Context, terms: Sequence[tuple[Part, float]], target: Part, layout: ChannelsLast,
     slope: float | None = None,
 ) -> Run:
     """target = Σ factor · term, then the ReLU of this slope if there is one."""
@@ -41,14 +40,15 @@ def eltwise(context: Context, steps: Sequence[Any]) -> Work:
     check_lies_last(context, bottoms)
     layout, work = context.layout(top.shape), Work()
     work.flops = elements(top.shape) * len(bottoms)
-    work.forwards = [total(context, [(b.data, c) for b, c in zip(bottoms, layer.coeff)], top.data, layout, slope)]
+    terms = [(data_of(blob), factor) for blob, factor in zip(bottoms, layer.coeff)]
+    work.forwards = [total(context, terms, data_of(top), layout, slope)]
     context.writes(top, layout)
     if step.needed:
         if slope is not None:
             work.backwards.append(relu_backward(context, top, layout, slope))
         for blob, factor, down in zip(bottoms, layer.coeff, step.propagate_down):
             if down:
-                work.backwards.append(total(context, [(top.diff, factor)], blob.diff, layout))
+                work.backwards.append(total(context, [(diff_of(top), factor)], diff_of(blob), layout))
     return work
 
 
@@ -65,15 +65,15 @@ def concat(context: Context, steps: Sequence[Any]) -> Work:
     for blob, down in zip(bottoms, step.propagate_down):
         x, width, sizes = context.layout(blob.shape), blob.shape[1], (rows, blob.shape[1])
         here, there = (width, 0), (whole, first)
-        work.forwards.append(_part(context, blob.data, top.data, (x, y), sizes, (here, there), first == 0))
+        work.forwards.append(_part(context, data_of(blob), data_of(top), (x, y), sizes, (here, there), first == 0))
         if step.needed and down:
-            work.backwards.append(_part(context, top.diff, blob.diff, (y, x), sizes, (there, here), True))
+            work.backwards.append(_part(context, diff_of(top), diff_of(blob), (y, x), sizes, (there, here), True))
         first += width
     return work
 
 
 def _part(
-    context: Context, source: Storage, target: Storage, layouts: tuple[ChannelsLast, ChannelsLast],
+    context: Context, source: Part, target: Part, layouts: tuple[ChannelsLast, ChannelsLast],
     sizes: tuple[int, int], places: tuple[tuple[int, int], tuple[int, int]], begins: bool,
 ) -> Run:
     """Some channels of source into some of target, of which it is the first writer if it `begins`."""
@@ -95,5 +95,5 @@ def split(context: Context, steps: Sequence[Any]) -> Work:
         raise Refused("a top has the bottom's gradient")
     check_lies_last(context, [bottom])
     work, layout = Work(), context.layout(bottom.shape)
-    work.backwards = [total(context, [(blob.diff, 1.0) for blob in tops], bottom.diff, layout)]
+    work.backwards = [total(context, [(diff_of(blob), 1.0) for blob in tops], diff_of(bottom), layout)]
     return work

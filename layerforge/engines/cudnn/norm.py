@@ -9,11 +9,10 @@ import numpy as np
 
 from layerforge.backends.cupy.channels_last import keep_statistics, norm_factors
 from layerforge.core.blob import Blob
-from layerforge.core.storage import Storage
 from layerforge.engines.cudnn.context import Context
 from layerforge.engines.cudnn.graphs import Norm, NormGradient, NormInference
 from layerforge.engines.cudnn.rules import check_lies_last
-from layerforge.engines.cudnn.runs import GraphRun, KernelRun, Run, Source, read, update, write
+from layerforge.engines.cudnn.runs import GraphRun, KernelRun, Part, Run, Source, data_of, diff_of, read, update, write
 from layerforge.engines.cudnn.weighted import Weighted, accumulated
 from layerforge.engines.normalization import NormLayers
 from layerforge.engines.step import Refused, Work, elements
@@ -49,9 +48,9 @@ class BatchNorm:
         self.ones, self.zeros = context.own(self.channels, value=1.0), context.own(self.channels)
 
     def _factor(self, blob: Blob | None, rest: Source) -> Source:
-        return read(blob.data, self.context.memory) if blob else rest
+        return read(data_of(blob), self.context.memory) if blob else rest
 
-    def forward(self, x: Storage, top: Storage) -> list[Run]:
+    def forward(self, x: Part, top: Part) -> list[Run]:
         """y from x, and the kept sums."""
         context, layers, kept = self.context, self.layers, self.kept
         eps, one = np.full(1, layers.norm.params.eps, np.float32), np.ones(1, np.float32)
@@ -63,7 +62,7 @@ class BatchNorm:
             "old_var": self.zeros,
             "eps": lambda: eps,
             "momentum": lambda: one,
-            **{"z": read(self.z.data, self.layout) for _ in range(self.z is not None)},
+            **{"z": read(data_of(self.z), self.layout) for _ in range(self.z is not None)},
             **{"zero": context.own(1, context.dtype) for _ in range(layers.relu)},
             "y": write(top, self.layout),
             "mean": kept.mean,
@@ -84,10 +83,10 @@ class BatchNorm:
         def keep(mean: Any, inv_var: Any, *sums: Any) -> None:
             keep_statistics(kernels, mean, inv_var, sums, fraction=fraction, eps=eps, correction=correction)
 
-        sums = [update(view.blob.data, self.context.memory) for view in layer.sums]
+        sums = [update(data_of(view.blob), self.context.memory) for view in layer.sums]
         return KernelRun("kept statistics", keep, self.kept.mean, self.kept.inv_var, *sums)
 
-    def backward(self, x: Storage, dy: Source, dx: Source) -> list[Run]:
+    def backward(self, x: Part, dy: Source, dx: Source) -> list[Run]:
         """dx, what is added to the gradients of factor and offset, and the other term's gradient."""
         context, layers, kept = self.context, self.layers, self.kept
         both = [context.own(self.channels) for _ in range(2)]
@@ -102,12 +101,12 @@ class BatchNorm:
             "dx": dx,
             "dscale": both[0],
             "dbias": both[1],
-            **{"dz": write(self.z.diff, self.layout) for _ in range(wants_z)},
+            **{"dz": write(diff_of(self.z), self.layout) for _ in range(wants_z)},
         }
         runs: list[Run] = [GraphRun(context, NormGradient(self.shape, context.kind, wants_z, layers.relu), values)]
         for blob, wanted, new in zip((layers.gamma, layers.beta), layers.wanted, both):
             if blob and wanted:
-                runs.append(accumulated(context, new, blob.diff))
+                runs.append(accumulated(context, new, diff_of(blob)))
         return runs
 
     def _place_of_z(self) -> int:
@@ -127,20 +126,20 @@ def norm(context: Context, steps: Sequence[Any]) -> Work:
     check_lies_last(context, [steps[0].bottoms[0].blob])
     each = BatchNorm(context, steps)
     bottom, top, layout = each.layers.bottom, steps[-1].tops[0].blob, each.layout
-    work, x = Work(), bottom.data
+    work, x = Work(), data_of(bottom)
     work.flops = 4 * elements(bottom.shape)
     inside = bottom.data is each.layers.top.data
     if inside:
-        x = Storage(bottom.count)
-        copy = KernelRun("copy", _copy(context), read(bottom.data, layout), write(x, layout))
+        x = data_of(Blob(each.shape, name=f"{steps[0].layer.name} before"))
+        copy = KernelRun("copy", _copy(context), read(data_of(bottom), layout), write(x, layout))
         work.forwards.append(copy)
-        work.restore = lambda: bottom.data.set(x.array())
-    work.forwards += each.forward(x, top.data)
+        work.restore = lambda: bottom.data.set(x.storage.array())
+    work.forwards += each.forward(x, data_of(top))
     context.writes(top, layout)
     if steps[0].needed:
-        dy: Source = read(top.diff, layout)
+        dy: Source = read(diff_of(top), layout)
         room = _room(context, layout.form.count)
-        dx: Source = write(bottom.diff, layout) if steps[0].propagate_down[0] else room
+        dx: Source = write(diff_of(bottom), layout) if steps[0].propagate_down[0] else room
         if inside and dx is not room:  # cuDNN does not promise to work in place
             work.backwards.append(KernelRun("copy", _copy(context), dy, room))
             dy = room
@@ -167,18 +166,18 @@ def convolution_norm(context: Context, steps: Sequence[Any]) -> Work:
     if not first.needed and not _batch(rest):
         return _known_behind(context, steps)
     product, each = Weighted(context, first), BatchNorm(context, rest)
-    top, between = steps[-1].tops[0].blob, Storage(elements(each.shape))
+    top, between = steps[-1].tops[0].blob, data_of(Blob(each.shape, name=f"{first.layer.name} before"))
     if each.layout is not product.y:
         raise Refused("a normalisation that sees other axes")
     work = Work()
     work.flops = 2 * elements(product.g.y) * elements(product.g.w[1:]) + 4 * elements(product.g.y)
-    work.forwards = [product.forward(between), *each.forward(between, top.data)]
+    work.forwards = [product.forward(between), *each.forward(between, data_of(top))]
     context.writes(top, product.y)
     if first.needed:
         room = _room(context, product.y.form.count)
-        work.backwards = each.backward(between, read(top.diff, product.y), room) + product.backward(room)
+        work.backwards = each.backward(between, read(diff_of(top), product.y), room) + product.backward(room)
         if context.keep == "all":  # the gradient that an in-place layer would have left
-            work.backwards.append(KernelRun("copy", _copy(context), room, write(top.diff, product.y)))
+            work.backwards.append(KernelRun("copy", _copy(context), room, write(diff_of(top), product.y)))
     return work
 
 
@@ -198,7 +197,7 @@ class Known:
             rest = (at.get(id(blob)) for blob in (layers.gamma, layers.beta, bias))
             norm_factors(context.kernels, three, *rest, factor, offset, eps)
 
-        values = [read(blob.data, context.memory) for blob in given]
+        values = [read(data_of(blob), context.memory) for blob in given]
         self.run = KernelRun("factors of known statistics", fold, self.factor, self.offset, *values)
 
 
@@ -209,12 +208,13 @@ def _known(context: Context, steps: Sequence[Any]) -> Work:
     known, layout = Known(context, steps), context.layout(bottom.shape)
     relu, adds = steps[-1].layer.type == "ReLU", any(step.layer.type == "Eltwise" for step in steps)
     key = NormInference((*bottom.shape, 1, 1)[:4], context.kind, adds, relu)
-    values: dict[str, Source] = {"x": read(bottom.data, layout), "factor": known.factor, "bias": known.offset}
+    values: dict[str, Source] = {"x": read(data_of(bottom), layout), "factor": known.factor, "bias": known.offset}
     if adds:
-        values["z"] = read(other_of(next(s for s in steps if s.layer.type == "Eltwise"), steps).data, layout)
+        z = other_of(next(step for step in steps if step.layer.type == "Eltwise"), steps)
+        values["z"] = read(data_of(z), layout)
     work = Work()
     work.flops = 2 * elements(bottom.shape)
-    work.forwards = [known.run, GraphRun(context, key, {**values, "y": write(top.data, layout)})]
+    work.forwards = [known.run, GraphRun(context, key, {**values, "y": write(data_of(top), layout)})]
     context.writes(top, layout)
     return work
 
@@ -231,8 +231,8 @@ def _known_behind(context: Context, steps: Sequence[Any]) -> Work:
         known = Known(context, between, layer.b.blob if layer.b else None)
         work.forwards.append(known.run)
         how = {"factor": known.factor, "bias": known.offset}
-    z = other_of(adds, steps).data if adds else None
-    work.forwards.append(product.forward(top.data, relu=relu, z=z, **how))
+    z = data_of(other_of(adds, steps)) if adds else None
+    work.forwards.append(product.forward(data_of(top), relu=relu, z=z, **how))
     context.writes(top, product.y)
     return work
 

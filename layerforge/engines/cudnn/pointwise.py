@@ -9,7 +9,7 @@ from layerforge.backends.cupy.layout import ChannelsLast
 from layerforge.core.blob import Blob
 from layerforge.engines.cudnn.context import Context
 from layerforge.engines.cudnn.rules import check_lies_last
-from layerforge.engines.cudnn.runs import KernelRun, Run, read, write
+from layerforge.engines.cudnn.runs import KernelRun, Run, data_of, diff_of, read, write
 from layerforge.engines.step import Refused, Work, elements
 
 
@@ -26,14 +26,14 @@ def relu(context: Context, steps: Sequence[Any]) -> Work:
     x, slope = context.layout(bottom.shape), layer.slope
     work = Work()
     work.flops = elements(top.shape)
-    work.forwards = [KernelRun("ReLU", lambda x, y: context.last.sum([(x, 1.0)], y, slope), read(bottom.data, x),
-                               write(top.data, x))]
+    work.forwards = [KernelRun("ReLU", lambda x, y: context.last.sum([(x, 1.0)], y, slope), read(data_of(bottom), x),
+                               write(data_of(top), x))]
     context.writes(top, x)
     if step.needed and step.propagate_down[0]:
         signs = top if inside else bottom
         work.backwards = [
             KernelRun("ReLU gradient", lambda dy, y, dx: context.last.relu_gradient(dy, y, dx, slope),
-                      read(top.diff, x), read(signs.data, x), write(bottom.diff, x))
+                      read(diff_of(top), x), read(data_of(signs), x), write(diff_of(bottom), x))
         ]
     return work
 
@@ -44,7 +44,8 @@ def relu_backward(context: Context, blob: Blob, layout: ChannelsLast, slope: flo
     def mask(dy: Any, y: Any, dx: Any) -> None:
         context.last.relu_gradient(dy, y, dx, slope)
 
-    return KernelRun("ReLU gradient", mask, read(blob.diff, layout), read(blob.data, layout), write(blob.diff, layout))
+    dy, y, dx = read(diff_of(blob), layout), read(data_of(blob), layout), write(diff_of(blob), layout)
+    return KernelRun("ReLU gradient", mask, dy, y, dx)
 
 
 def dropout(context: Context, steps: Sequence[Any]) -> Work:
@@ -68,7 +69,7 @@ def dropout(context: Context, steps: Sequence[Any]) -> Work:
     elif bottom.data is top.data and factor == 1:
         return work
     work.flops = elements(top.shape)
-    work.forwards.append(KernelRun("dropout", apply, read(bottom.data, x), write(top.data, x)))
+    work.forwards.append(KernelRun("dropout", apply, read(data_of(bottom), x), write(data_of(top), x)))
     if step.needed and step.propagate_down[0]:
-        work.backwards = [KernelRun("dropout", apply, read(top.diff, x), write(bottom.diff, x))]
+        work.backwards = [KernelRun("dropout", apply, read(diff_of(top), x), write(diff_of(bottom), x))]
     return work

@@ -9,7 +9,7 @@ import numpy as np
 
 from layerforge.engines.cudnn.context import Context
 from layerforge.engines.cudnn.rules import check_lies_last
-from layerforge.engines.cudnn.runs import KernelRun, read, write
+from layerforge.engines.cudnn.runs import KernelRun, data_of, diff_of, read, write
 from layerforge.engines.step import Refused, Work, elements
 
 
@@ -42,9 +42,10 @@ def pooling(context: Context, steps: Sequence[Any]) -> Work:
         else:
             last.average_pool_gradient(dy, dx, window, *shapes, layer.count_padding)
 
-    work.forwards = [KernelRun("pooling", forward, read(bottom.data, x), index, write(top.data, y))]
+    work.forwards = [KernelRun("pooling", forward, read(data_of(bottom), x), index, write(data_of(top), y))]
     if backward_wanted:
-        work.backwards = [KernelRun("pooling gradient", backward, read(top.diff, y), index, write(bottom.diff, x))]
+        sources = read(diff_of(top), y), index, write(diff_of(bottom), x)
+        work.backwards = [KernelRun("pooling gradient", backward, *sources)]
     return work
 
 
@@ -70,8 +71,8 @@ def lrn(context: Context, steps: Sequence[Any]) -> Work:
     def backward(dy: Any, x: Any, scale: Any, dx: Any) -> None:
         last.lrn_gradient(dy, x, scale, dx, channels, **how)
 
-    work.forwards = [KernelRun("LRN", forward, read(bottom.data, x), write(top.data, x), scale)]
+    work.forwards = [KernelRun("LRN", forward, read(data_of(bottom), x), write(data_of(top), x), scale)]
     if step.needed and step.propagate_down[0]:
-        sources = read(top.diff, x), read(bottom.data, x), scale, write(bottom.diff, x)
+        sources = read(diff_of(top), x), read(data_of(bottom), x), scale, write(diff_of(bottom), x)
         work.backwards = [KernelRun("LRN gradient", backward, *sources)]
     return work

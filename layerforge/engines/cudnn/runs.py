@@ -3,32 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from layerforge.core.blob import Blob
 from layerforge.core.storage import Representation, Storage
 from layerforge.core.use import Access, Use
 from layerforge.engines.cudnn.context import Context, Own
 from layerforge.engines.cudnn.graphs import Key
 from layerforge.engines.lowering import Kernel
 
-Source = Use | Callable[[], Any]
+
+class Part(NamedTuple):
+    """A blob's data or diff. The storage behind may become another: parameters are shared after a net is planned."""
+
+    blob: Blob
+    name: str
+
+    @property
+    def storage(self) -> Storage:
+        return getattr(self.blob, self.name)  # type: ignore[no-any-return]
+
+
+def data_of(blob: Blob) -> Part:
+    return Part(blob, "data")
+
+
+def diff_of(blob: Blob) -> Part:
+    return Part(blob, "diff")
+
+
+class Value(NamedTuple):
+    """What is done with a part of a blob, in which layout."""
+
+    part: Part
+    representation: Representation
+    access: Access
+
+    @property
+    def use(self) -> Use:
+        return Use(self.part.storage, self.representation, self.access)
+
+
+Source = Value | Callable[[], Any]
 """A value of the net, or an array that the step, or the context, has."""
 
 
-def read(storage: Storage, representation: Representation) -> Use:
-    return Use(storage, representation, Access.READ)
+def read(part: Part, representation: Representation) -> Value:
+    return Value(part, representation, Access.READ)
 
 
-def write(storage: Storage, representation: Representation) -> Use:
-    return Use(storage, representation, Access.WRITE)
+def write(part: Part, representation: Representation) -> Value:
+    return Value(part, representation, Access.WRITE)
 
 
-def update(storage: Storage, representation: Representation) -> Use:
-    return Use(storage, representation, Access.UPDATE)
+def update(part: Part, representation: Representation) -> Value:
+    return Value(part, representation, Access.UPDATE)
 
 
-def add(storage: Storage, representation: Representation) -> Use:
-    return Use(storage, representation, Access.ADD)
+def add(part: Part, representation: Representation) -> Value:
+    return Value(part, representation, Access.ADD)
 
 
 class Run:
@@ -41,7 +74,7 @@ class Run:
         arrays: list[Any] = [None] * len(self._sources)
         for late in (False, True):  # what is read first: claiming a value would give up its other copies
             for i, source in enumerate(self._sources):
-                claims = isinstance(source, Use) and source.access is Access.WRITE
+                claims = isinstance(source, Value) and source.access is Access.WRITE
                 if claims is late:
                     arrays[i] = self._array(source)
         self._work(*arrays)
@@ -51,13 +84,13 @@ class Run:
 
     @staticmethod
     def _array(source: Source) -> Any:
-        if not isinstance(source, Use):
+        if not isinstance(source, Value):
             return source()
-        storage, representation, access = source
+        storage, representation, access = source.use
         return storage.claim(representation) if access is Access.WRITE else storage.array(representation)
 
     def uses(self) -> Sequence[Use]:
-        return [source for source in self._sources if isinstance(source, Use)]
+        return [source.use for source in self._sources if isinstance(source, Value)]
 
     def own(self) -> list[Own]:
         """The step's own arrays among the sources."""
@@ -81,7 +114,7 @@ class GraphRun(Run):
     def kernel(self, when: str) -> Kernel:
         layouts = tuple(
             (name, str(getattr(source.representation, "name", "")))
-            for name, source in zip(self._names, self._sources) if isinstance(source, Use)
+            for name, source in zip(self._names, self._sources) if isinstance(source, Value)
         )
         return Kernel(when, self.key.name, self._runner.plan_name(self.key), layouts)
 

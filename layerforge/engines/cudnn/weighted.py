@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from layerforge.backends.cupy.layout import ChannelsLast, cast_numbers
-from layerforge.core.storage import Storage
 from layerforge.engines.cudnn.context import Context
 from layerforge.engines.cudnn.graphs import BiasGradient, Convolution, DataGradient, WeightGradient
 from layerforge.engines.cudnn.pointwise import relu_backward
 from layerforge.engines.cudnn.rules import WEIGHTED
-from layerforge.engines.cudnn.runs import GraphRun, KernelRun, Run, Source, add, read, write
+from layerforge.engines.cudnn.runs import GraphRun, KernelRun, Part, Run, Source, add, data_of, diff_of, read, write
 from layerforge.engines.step import Work, elements
 
 
@@ -37,14 +36,14 @@ class Weighted:
         self.home = masters if home.plain and channels == g.w[1] else home  # padding would have to stay zero
         context.weights.need(self.w.form.count * context.dtype.itemsize)
 
-    def forward(self, top: Storage, *, relu: bool = False, factor: Source | None = None, bias: Source | None = None,
-                z: Storage | None = None) -> GraphRun:
+    def forward(self, top: Part, *, relu: bool = False, factor: Source | None = None, bias: Source | None = None,
+                z: Part | None = None) -> GraphRun:
         """y = relu(factor · (w ⋆ x) + bias + z); without factor the layer's own bias."""
         layer, context = self.layer, self.context
         if factor is None and layer.b:
-            bias = read(layer.b.blob.data, context.memory)
+            bias = read(data_of(layer.b.blob), context.memory)
         key = Convolution(self.g, context.kind, bias is not None, z is not None, relu, factor is not None)
-        values: dict[str, Source] = {"x": read(self.bottom.data, self.x), "w": read(layer.W.blob.data, self.w)}
+        values: dict[str, Source] = {"x": read(data_of(self.bottom), self.x), "w": read(data_of(layer.W.blob), self.w)}
         context.homes[layer.W.blob] = self.home
         if factor is not None:
             values["factor"] = factor
@@ -62,7 +61,7 @@ class Weighted:
         if layer.needs_gradient[0]:
             runs += self._weight_gradient(dy)
         if self.step.propagate_down[0]:
-            values = {"dy": dy, "w": read(layer.W.blob.data, self.w), "dx": write(self.bottom.diff, self.x)}
+            values = {"dy": dy, "w": read(data_of(layer.W.blob), self.w), "dx": write(diff_of(self.bottom), self.x)}
             runs.append(GraphRun(context, DataGradient(self.g, context.kind), values))
         return runs
 
@@ -74,28 +73,28 @@ class Weighted:
             return context.weights.array(w.form.count, context.dtype)
 
         key = WeightGradient(self.g, context.kind)
-        made = GraphRun(context, key, {"x": read(self.bottom.data, self.x), "dy": dy, "dw": room})
+        made = GraphRun(context, key, {"x": read(data_of(self.bottom), self.x), "dy": dy, "dw": room})
         home = self.home
         if isinstance(home, ChannelsLast) and home.form == replace(w.form, kind="FP32"):
 
             def accumulate(dw: Any, total: Any) -> None:
                 cast_numbers(context.kernels, dw, context.stored, total, "FP32", add=True)
 
-            return [made, Run(accumulate, room, add(blob.diff, home))]
+            return [made, Run(accumulate, room, add(diff_of(blob), home))]
 
         def turn_over(dw: Any, total: Any) -> None:
             w.unpack(dw, total, add=True)
 
-        return [made, Run(turn_over, room, add(blob.diff, context.memory))]
+        return [made, Run(turn_over, room, add(diff_of(blob), context.memory))]
 
     def _bias_gradient(self, dy: Source) -> list[Run]:
         context, blob = self.context, self.layer.b.blob
         db = context.own(blob.count)
         made = GraphRun(context, BiasGradient(self.g.y, context.kind), {"dy": dy, "db": db})
-        return [made, accumulated(context, db, blob.diff)]
+        return [made, accumulated(context, db, diff_of(blob))]
 
 
-def accumulated(context: Context, new: Source, total: Storage) -> Run:
+def accumulated(context: Context, new: Source, total: Part) -> Run:
     """total += new, both plain float32."""
     return Run(lambda each, into: context.xp.add(into, each, out=into), new, add(total, context.memory))
 
@@ -106,14 +105,14 @@ def weighted(context: Context, steps: Sequence[Any]) -> Work:
     slope = steps[1].layer.slope if len(steps) > 1 else None
     work = Work()
     work.flops = 2 * elements(layer.g.y) * elements(layer.g.w[1:])
-    work.forwards = [layer.forward(top.data, relu=slope == 0)]
+    work.forwards = [layer.forward(data_of(top), relu=slope == 0)]
     if slope:
         kernels = context.last
-        both = read(top.data, layer.y), write(top.data, layer.y)
+        both = read(data_of(top), layer.y), write(data_of(top), layer.y)
         work.forwards.append(KernelRun("ReLU", lambda x, y: kernels.sum([(x, 1.0)], y, slope), *both))
     context.writes(top, layer.y)
     if steps[0].needed:
         if slope is not None:
             work.backwards = [relu_backward(context, top, layer.y, slope)]
-        work.backwards += layer.backward(read(top.diff, layer.y))
+        work.backwards += layer.backward(read(diff_of(top), layer.y))
     return work

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ import pytest
 from numpy_cudnn import NumpyRunner
 from tape import TapeBackend
 
-import layerforge.zoo
 from layerforge.backends.cupy.launcher import Launcher
 from layerforge.core.errors import DeviceError
 from layerforge.engines.cudnn.engine import CudnnEngine
@@ -35,46 +35,57 @@ from layerforge.engines.cudnn.graphs import (
 )
 from layerforge.engines.cudnn.plans import Candidate, choose, measure
 from layerforge.net.build import build_net
-from layerforge.netdef.types import Phase
-from layerforge.schema.read import read_net
+from layerforge.netdef.types import NetDef, NetState, Phase
+from layerforge.zoo.catalogue import DEPLOY, TRAIN_VAL, models
+from layerforge.zoo.check import fed
 
 HERE = Path(__file__).parent
-NETS = sorted(Path(layerforge.zoo.__path__[0]).glob("*/deploy.prototxt"))
+NETS = sorted(name for name, model in models().items() if {TRAIN_VAL, DEPLOY} & set(model.nets))
 BATCH = 64
 SOME = ("lenet", "alexnet", "googlenet", "resnet50", "mobilenet_v1", "vgg16")  # in the fast suite
 
 
-def keys_of(path: Path, kind: str) -> set:
-    """The graphs of both passes of a net. Nothing runs, so no kernels are needed."""
+def nets_of(name: str) -> Iterator[tuple[NetDef, Phase]]:
+    """The train net, fed with inputs in place of its data, and the net to deploy."""
+    model = models()[name]
+    if TRAIN_VAL in model.nets:
+        state = NetState(Phase.TRAIN)
+        yield fed(model.definition(TRAIN_VAL), state, model.facts["feeds"]), Phase.TRAIN
+    if DEPLOY in model.nets:
+        yield model.definition(DEPLOY), Phase.TEST
+
+
+def net_on_cudnn(definition: NetDef, phase: Phase, kind: str) -> Any:
+    """Planned as the command line does. Nothing runs, so no kernels are needed."""
     backend = TapeBackend(records=False)
     backend.ops.kernels = Launcher(backend.xp)
-    engines = [CudnnEngine(backend, NumpyRunner(backend), kind)]
-    net = build_net(read_net(str(path)), Phase.TRAIN, backend=backend, engines=engines)
-    for step in net.steps:  # as in training: a net to deploy has no loss that would ask for gradients
-        step.needed = True
-        if step.engine == "CUDNN":
-            step.parts[0].needed, step.parts[0].propagate_down = True, [step.layers[0] > 1]
-            step._layer.needs_gradient = [True] * len(step._layer.blobs)
-    keys = {with_batch(key) for step in net.steps if step.engine == "CUDNN" for key in step.keys()}
-    return keys | (norms_of(keys) if any(layer.type == "BatchNorm" for layer in net.layers) else set())
+    engines = [CudnnEngine(backend, NumpyRunner(backend), kind, "outputs")]
+    how = {"backend": backend, "engines": engines, "keep": "outputs", "backward": phase is Phase.TRAIN}
+    return build_net(definition, phase, **how)
+
+
+def keys_of(name: str, kind: str) -> set:
+    """The graphs of a model's nets: of the train net for a batch of BATCH."""
+    found = set()
+    for definition, phase in nets_of(name):
+        steps = net_on_cudnn(definition, phase, kind).steps
+        keys = {key for step in steps if step.engine == "CUDNN" for key in step.keys()}
+        found |= {with_batch(key) for key in keys} if phase is Phase.TRAIN else keys
+    return found
 
 
 def with_batch(key: Any) -> Any:
     """The same graph for a batch of training."""
-    if isinstance(key, BiasGradient):
-        return replace(key, y=(BATCH, *key.y[1:]))
-    return replace(key, geometry=replace(key.geometry, x=(BATCH, *key.geometry.x[1:])))
+    if hasattr(key, "geometry"):
+        return replace(key, geometry=replace(key.geometry, x=(BATCH, *key.geometry.x[1:])))
+    return replace(key, y=(BATCH, *key.y[1:]))
 
 
-def norms_of(keys: set) -> set:
-    """Normalisations behind the convolutions, in all the forms that nets have. cuDNN wants the channels by eights."""
-    outs = {(key.geometry.y, key.kind) for key in keys if isinstance(key, Convolution)}
-    shapes = {(y, kind) for y, kind in outs if y[1] % 8 == 0 and y[2] > 1}
-    found = set()
-    for shape, kind in shapes:
-        found |= {Norm(shape, kind, add, relu) for add, relu in ((False, False), (False, True), (True, True))}
-        found |= {NormInference(shape, kind, True, True), NormGradient(shape, kind)}
-    return found
+def norms_of(shape: Any, kind: str) -> set:
+    """Normalisations of this shape in all the forms that the engine has."""
+    flags = ((False, False), (False, True), (True, True))
+    found = {form(shape, kind, add, relu) for form in (Norm, NormInference) for add, relu in flags}
+    return found | {NormGradient(shape, kind, add, relu) for add, relu in flags}
 
 
 def libraries() -> list[str]:
@@ -129,25 +140,28 @@ def test_each_form_has_a_plan(kind: str, tmp_path: Path) -> None:
     keys = {form(g, kind) for form in (DataGradient, WeightGradient) for g in GEOMETRIES}
     flags = [(bias, relu) for bias in (False, True) for relu in (False, True)]
     keys |= {Convolution(g, kind, bias, False, relu) for g in GEOMETRIES for bias, relu in flags}
-    keys |= {Convolution(GEOMETRIES[0], kind, True, True, True), BiasGradient(GEOMETRIES[0].y, kind)}
-    check(keys | norms_of({Convolution(GEOMETRIES[0], kind)}), tmp_path)
+    keys |= {Convolution(g, kind, True, add, True, True) for g in GEOMETRIES for add in (False, True)}
+    check(keys | {BiasGradient(GEOMETRIES[0].y, kind)} | norms_of(GEOMETRIES[0].y, kind), tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("LAYERFORGE_PLANS"), reason="takes minutes; `make gpu-plans` runs it")
-@pytest.mark.parametrize("path", NETS, ids=[path.parent.name for path in NETS])
-@pytest.mark.parametrize("kind", ["BF16", "FP32"])
-def test_each_graph_of_the_zoo_has_a_plan(path: Path, kind: str, tmp_path: Path) -> None:
-    keys = keys_of(path, kind)
-    assert keys
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("kind", ["BF16", "FP16", "FP32"])
+def test_each_graph_of_the_zoo_has_a_plan(name: str, kind: str, tmp_path: Path) -> None:
+    keys = keys_of(name, kind)
+    if not keys:
+        pytest.skip("cuDNN takes no layer of this net")
     check(keys, tmp_path)
 
 
-@pytest.mark.parametrize("path", NETS, ids=[path.parent.name for path in NETS])
-def test_convolutions_of_the_zoo_are_taken(path: Path) -> None:
-    if path.parent.name not in SOME:
-        pytest.skip("the larger nets are looked at by `make gpu-plans`")
-    assert any(isinstance(key, Convolution) for key in keys_of(path, "BF16"))
+@pytest.mark.parametrize("name", SOME)
+def test_products_of_the_zoo_are_taken_in_training_and_inference(name: str) -> None:
+    for definition, phase in nets_of(name):
+        net = net_on_cudnn(definition, phase, "BF16")
+        taken = {i for step in net.steps if step.engine == "CUDNN" for i in step.layers}
+        types = ("Convolution", "DepthwiseConvolution", "InnerProduct", "BatchNorm", "Pooling")
+        assert not [layer.name for i, layer in enumerate(net.layers) if layer.type in types and i not in taken]
 
 
 def test_fastest_right_plan_is_chosen() -> None:
