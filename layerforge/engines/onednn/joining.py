@@ -11,7 +11,7 @@ from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
 from layerforge.engines.onednn.library import OneDnnError, dims
 from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Primitive, Read, Write
-from layerforge.engines.onednn.step import relu_after
+from layerforge.engines.onednn.step import relu, relu_after
 from layerforge.engines.onednn.weighted import relu_backward
 from layerforge.engines.step import Refused, Work, elements
 
@@ -53,7 +53,8 @@ def eltwise(context: Context, steps: Sequence[Any]) -> Work:
     else:
         work.forwards = [total(context, bottoms, "data", top, layout, layer.coeff)]
     if slope is not None and not plain_pair:
-        desc = Descriptor(context, "eltwise_forward", n.INFERENCE, n.RELU, layout.desc, layout.desc, slope, 0.0).fast()
+        algorithm, *numbers = relu(slope)
+        desc = Descriptor(context, "eltwise_forward", n.INFERENCE, algorithm, layout.desc, layout.desc, *numbers).fast()
         work.forwards.append(Primitive(desc, [Read(n.SRC, top, "data", layout), Write(n.DST, top, "data", layout)]))
     context.writes(top, layout)
     if step.needed:

@@ -9,13 +9,16 @@ import numpy as np
 
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.primitive import Context, Descriptor, Primitive, Read, Write
+from layerforge.engines.onednn.step import relu
 from layerforge.engines.step import Refused, Work, elements
 
 
 class Function(NamedTuple):
     """oneDNN's algorithms for forward and backward with their two numbers.
 
-    by_output  the gradient follows from y, else from x: as in the layer itself, since a layer behind may overwrite y
+    by_output      the gradient follows from y, else from x: as in the layer itself, since a layer behind may overwrite
+                   y
+    forward_alpha  forward's own number; None: alpha
     """
 
     forward: int
@@ -23,14 +26,16 @@ class Function(NamedTuple):
     alpha: float = 0.0
     beta: float = 0.0
     by_output: bool = True
+    forward_alpha: float | None = None
 
 
 def _relu(layer: Any, inside: bool) -> Function:
     if layer.limits:
         raise Refused("oneDNN's ReLU has no limits")
+    forward, alpha, _ = relu(layer.slope)
     if layer.slope < 0 or not inside:
-        return Function(n.RELU, n.RELU, layer.slope, 0.0, False)
-    return Function(n.RELU, n.RELU_BY_DST, layer.slope)
+        return Function(forward, n.RELU, layer.slope, 0.0, False, alpha)
+    return Function(forward, n.RELU_BY_DST, layer.slope, forward_alpha=alpha)
 
 
 def _elu(layer: Any, inside: bool) -> Function:
@@ -74,7 +79,8 @@ def pointwise(context: Context, steps: Sequence[Any]) -> Work:
         function.forward,
         x.desc,
         x.desc,
-        *numbers,
+        function.alpha if function.forward_alpha is None else function.forward_alpha,
+        function.beta,
     ).fast()
     work = Work()
     work.flops = elements(top.shape)

@@ -77,6 +77,9 @@ class OneDnnStep(EngineStep):
         ]
 
 
+LARGE = 3e38  # times any number that is not below float32's normal range, it exceeds 1
+
+
 def workspace(layout: Layout) -> tuple[Write, Read]:
     """What a forward primitive leaves for its backward one: the arguments of both."""
     blob = Blob(layout.shape, np.float32, "workspace")
@@ -85,4 +88,13 @@ def workspace(layout: Layout) -> tuple[Write, Read]:
 
 def relu_after(slope: float) -> Callable[[Any, int], None]:
     """A post-op: y = max(x, 0) + slope · min(x, 0)."""
-    return lambda library, chain: library.call("post_ops_append_eltwise", chain, n.RELU, slope, 0.0)
+    return lambda library, chain: library.call("post_ops_append_eltwise", chain, *relu(slope))
+
+
+def relu(slope: float) -> tuple[int, float, float]:
+    """oneDNN's algorithm for a ReLU's forward pass, with its numbers.
+
+    Its own makes 0 of NaN, and a net that is spoilt shows nothing. x · clip(∞ · x, 0, 1) is max(x, 0), and like Caffe's
+    NaN for NaN and for -∞; where there is a slope, its own keeps NaN.
+    """
+    return (n.RELU, slope, 0.0) if slope else (n.HARD_SWISH, LARGE, 0.0)
