@@ -59,7 +59,7 @@ class Context:
         self.exact: set[Any] = set()  # Storages
         self.reduced: set[Any] = set()
         self.scratch, self.spill, self.lent, self.sums = Scratch(), Scratch(), Scratch(), Scratch()
-        self.masks = Scratch()
+        self.masks, self.tiles = Scratch(), Scratch()
         self.written: dict[Any, Layout] = {}  # Storage → layout
 
     def layout_of(self, blob: Blob) -> Layout:

@@ -1,0 +1,151 @@
+"""Convolutions of 3 × 3 that need fewer products, for inference."""
+
+import numpy as np
+import pytest
+
+from layerforge.core.errors import DeviceError
+from layerforge.core.storage import HOST
+from layerforge.net.build import build_net
+from layerforge.netdef.types import Phase
+from layerforge.schema.read import parse_net
+
+try:
+    from layerforge.engines.onednn import winograd
+    from layerforge.engines.onednn.compiled import compiler
+    from layerforge.engines.onednn.library import load
+
+    load()
+except DeviceError as error:
+    pytest.skip(f"oneDNN is not here: {error}", allow_module_level=True)
+if compiler() is None:
+    pytest.skip("llvmlite or libgomp is not here: nothing compiles the loops", allow_module_level=True)
+
+RNG = np.random.default_rng(0)
+
+
+def text(x, outputs=32, fields="pad: 1", behind=""):
+    dims = " ".join(f"dim: {size}" for size in x)
+    return f"""
+        layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}
+        layer {{ name: "y" type: "Convolution" bottom: "x" top: "y" convolution_param {{
+          num_output: {outputs} kernel_size: 3 {fields} weight_filler {{ type: "msra" }}
+          bias_filler {{ type: "uniform" min: -1 max: 1 }} }} }}
+        {behind}"""
+
+
+RELU = 'layer { name: "r" type: "ReLU" bottom: "y" top: "y" }'
+LEAKY = RELU.replace("}", "relu_param { negative_slope: 0.1 } }")
+BLOCK = """
+layer { name: "b" type: "BatchNorm" bottom: "y" top: "y" batch_norm_param { use_global_stats: true } }
+layer { name: "s" type: "Scale" bottom: "y" top: "y" scale_param { bias_term: true } }
+layer { name: "e" type: "Eltwise" bottom: "y" bottom: "x" top: "e" }
+layer { name: "r" type: "ReLU" bottom: "e" top: "e" }"""
+
+
+def pair(definition, keep="outputs", **how):
+    """The net with the engine and without, on the same values."""
+    made = parse_net(definition, "net.prototxt")
+    nets = [build_net(made, Phase.TEST, keep=keep, backward=False, **extra) for extra in (how, {"engines": ()})]
+    for a, b in zip(*(net.all_blobs[len(net.blob_list) :] for net in nets)):
+        values = b.data.array(HOST).copy()
+        values = values if values.any() else RNG.uniform(0.5, 1.5, values.shape).astype(np.float32)
+        a.data.set(values), b.data.set(values)
+    feed(nets)
+    return nets
+
+
+def feed(nets):
+    values = RNG.standard_normal(nets[0].blobs["x"].shape)
+    for net in nets:
+        net.blobs["x"].data.set(values.astype(np.float32))
+
+
+def convolutions(net):
+    """What goes this way."""
+    return [run for step in net.steps if step.engine == "ONEDNN" for run in step.work.forwards
+            if isinstance(run, winograd.Winograd)]
+
+
+def distance(nets):
+    """Of the outputs, as a part of the plain one."""
+    for net in nets:
+        net.forward()
+    a, b = (net.blobs[net.outputs[0]].data.array(HOST) for net in nets)
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("x, fields", [
+    ((2, 32, 16, 16), "pad: 1"),
+    ((3, 48, 13, 18), "pad: 1"),
+    ((1, 32, 23, 25), ""),
+    ((2, 32, 14, 17), "pad_h: 2 pad_w: 0"),
+    ((2, 32, 15, 15), "pad: 1 bias_term: false"),
+    ((26, 64, 4, 4), "pad: 1"),
+], ids=str)
+def test_it_agrees_with_the_layer(x, fields):
+    nets = pair(text(x, fields=fields))
+    assert len(convolutions(nets[0])) == 1 and distance(nets) < 3e-6
+
+
+@pytest.mark.parametrize("behind", [RELU, BLOCK], ids=["ReLU", "residual block"])
+@pytest.mark.parametrize("keep", ["all", "outputs"])
+def test_what_follows_joins_it(behind, keep):
+    nets = pair(text((2, 32, 18, 21), behind=behind), keep)
+    assert len(convolutions(nets[0])) == 1 and distance(nets) < 3e-6
+
+
+def test_more_tiles_than_are_taken_at_once(monkeypatch):
+    monkeypatch.setattr(winograd, "TOGETHER", 7)
+    nets = pair(text((2, 32, 18, 21), behind=BLOCK))
+    assert distance(nets) < 3e-6 and distance(nets) < 3e-6
+
+
+def test_new_weights_and_new_inputs_are_taken():
+    nets = pair(text((2, 32, 18, 21), behind=BLOCK))
+    first = distance(nets)
+    for net in nets:
+        for name in ("y", "b", "s"):
+            for blob in net.params[name]:
+                blob.data.set(blob.data.array(HOST) * 1.5 + 0.1)
+    feed(nets)
+    assert first < 3e-6 and distance(nets) < 3e-6
+
+
+def test_a_new_shape_is_planned_anew():
+    nets = pair(text((2, 32, 18, 21)))
+    assert distance(nets) < 3e-6
+    for net in nets:
+        net.blobs["x"].reshape((3, 32, 11, 30))
+        net.reshape()
+    feed(nets)
+    assert len(convolutions(nets[0])) == 1 and distance(nets) < 3e-6
+
+
+@pytest.mark.parametrize("definition, reason", [
+    (text((2, 32, 16, 16), fields="pad: 1 stride: 2"), "strides"),
+    (text((2, 32, 16, 16), fields="pad: 2 dilation: 2"), "gaps in the window"),
+    (text((2, 32, 16, 16), fields="pad: 1 group: 2"), "groups"),
+    (text((2, 24, 16, 16)), "channels that fill no vector"),
+    (text((2, 32, 16, 16), outputs=16), "few channels"),
+    (text((1, 32, 16, 16)), "few tiles"),
+    (text((2, 32, 16, 16), behind=LEAKY), "leaky"),
+], ids=lambda value: value if len(value) < 40 else "")
+def test_others_go_the_direct_way(definition, reason):
+    nets = pair(definition)
+    assert not convolutions(nets[0]) and distance(nets) < 1e-6, reason
+
+
+def test_training_goes_the_direct_way():
+    assert not convolutions(build_net(parse_net("force_backward: true" + text((2, 32, 16, 16))), Phase.TRAIN))
+
+
+def test_the_environment_switches_it_off(monkeypatch):
+    monkeypatch.setenv(winograd.VARIABLE, "0")
+    assert not convolutions(pair(text((2, 32, 16, 16)))[0])
+
+
+def test_its_parts_are_explained_and_its_memory_counted():
+    net = pair(text((2, 32, 16, 16)))[0]
+    step = next(step for step in net.steps if step.engine == "ONEDNN")
+    assert [kernel.name for kernel in step.kernels()] == ["winograd_tiles", "matmul", "winograd_join"]
+    assert sum(step.buffers().values()) >= 4 * 36 * (32 * 32 + 2 * 32 * 32)  # weights, and two sets of matrices
