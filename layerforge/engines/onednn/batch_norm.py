@@ -149,12 +149,12 @@ def batch_norm(context: Context, steps: Sequence[Any], source: Blob | None = Non
     data = aside or bottom
     work.flops = 4 * elements(shape)
     if sweeps(x):
-        forward = Normalisation(context, norm, data, x, top)
+        forward = Normalisation(norm, data, x, top)
         work.forwards.append(forward)
         context.writes(top, x)
         if first.needed:
             work.backwards = [
-                NormalisationGradient(context, forward, [top], bottom if first.propagate_down[0] else None)
+                NormalisationGradient(forward, [top], bottom if first.propagate_down[0] else None)
             ]
         return work
     mean, variance = np.zeros(norm.channels, np.float32), np.zeros(norm.channels, np.float32)

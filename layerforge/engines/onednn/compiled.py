@@ -13,7 +13,10 @@ from typing import Any
 
 import numpy as np
 
-TEAM = ("omp_get_thread_num", "omp_get_num_threads")  # what a loop asks about itself
+TEAM = ("omp_get_thread_num", "omp_get_num_threads", "GOMP_barrier")  # what loops call
+
+
+_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 class Compiler:
@@ -57,9 +60,12 @@ class Compiler:
             cpu=llvm.get_host_cpu_name(), features=features, opt=2
         )
 
-    def run(self, address: int, slots: np.ndarray) -> None:
-        """Every thread of the team calls the function with the slots."""
-        self._parallel(address, slots.ctypes.data, 0, 0)
+    def run(self, address: int, slots: np.ndarray, alone: bool = False) -> None:
+        """Every thread of the team calls the function with the slots; `alone` the calling one, which then is all."""
+        if alone:
+            _FUNCTION(address)(slots.ctypes.data)
+        else:
+            self._parallel(address, slots.ctypes.data, 0, 0)
 
 
 @functools.cache
@@ -74,9 +80,8 @@ def compiler() -> Compiler | None:
 @functools.cache
 def loop(name: str, width: int, *options: bool | int, reduced: bool = False) -> int:
     """The address of a loop for vectors of so many numbers, in memory float32 or bfloat16: compiled once."""
-    from layerforge.engines.onednn.emitter import module  # needs llvmlite
-    from layerforge.engines.onednn.loops import LOOPS
+    from layerforge.engines.onednn.catalogue import make  # needs llvmlite
 
     found = compiler()
     assert found is not None
-    return found.compile(module(name, LOOPS[name](*options), width, reduced))
+    return found.compile(make(name, width, reduced, *options))

@@ -1,94 +1,59 @@
-"""What the loops of normalisations and sums do with the values that they have read."""
+"""Loops that go over memory once: a value of each array read gives a value of each array written.
+
+Slots: rows, rows of a sample (each with numbers of its own), vectors in a row, pieces that a row is cut into; then the
+arrays read, written, and those with a number per channel.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from layerforge.engines.onednn.emitter import Emitter, Loop, Made
-from layerforge.engines.onednn.update_loops import UPDATES
+from layerforge.engines.onednn.emitter import INT, Emitter
+
+Body = Callable[[Emitter, Sequence[Any], Sequence[Any]], Sequence[Any]]
+"""From vectors of the arrays read, and the numbers per channel, to what is written."""
 
 
-def _normalised(e: Emitter, x: Any, channels: Sequence[Any]) -> Any:
+class Loop(NamedTuple):
+    """How many arrays are read, are written, have a number per channel; and the body."""
+
+    reads: int
+    writes: int
+    channels: int
+    body: Body
+
+
+def module(name: str, loop: Loop, width: int, reduced: bool) -> Any:
+    """LLVM's module with the function of this name that runs the loop."""
+    e = Emitter(name, width, reduced)
+    rows, blocks, inner, pieces = e.slots(4, INT)
+    read, written, channels = e.slots(loop.reads), e.slots(loop.writes), e.slots(loop.channels)
+    with e.counting(*e.share(e.mul(rows, pieces))) as item:
+        row, piece = e.sdiv(item, pieces), e.srem(item, pieces)
+        numbers = [e.vector(pointer, e.srem(row, blocks)) for pointer in channels]
+        base = e.mul(row, inner)
+        start, end = (e.add(base, e.sdiv(e.mul(inner, part), pieces)) for part in (piece, e.add(piece, INT(1))))
+        with e.counting(start, end) as i:
+            made = loop.body(e, [e.value(pointer, i) for pointer in read], numbers)
+            for pointer, value in zip(written, made):
+                e.write(value, pointer, i)
+    e.ret_void()
+    return e.module
+
+
+def normalised(e: Emitter, x: Any, channels: Sequence[Any]) -> Any:
     """(x - center) · factor + offset: one form everywhere, so that signs agree."""
     center, factor, offset = channels[:3]
     return e.fma(e.fsub(x, center), factor, offset)
 
 
-def _moments() -> Loop:
-    """Σ x, Σ x²"""
-    return Loop(1, 0, 0, 2, lambda e, x, _: Made((), [(x[0], None), (x[0], x[0])]))
-
-
-def _normalise(relu: bool, added: bool) -> Loop:
+def normalise(relu: bool, added: bool) -> Loop:
     """y = relu((x - center) · factor + offset + other)"""
 
-    def body(e: Emitter, arrays: Sequence[Any], channels: Sequence[Any]) -> Made:
-        y = _normalised(e, arrays[0], channels)
+    def body(e: Emitter, arrays: Sequence[Any], channels: Sequence[Any]) -> Sequence[Any]:
+        y = normalised(e, arrays[0], channels)
         y = e.fadd(y, arrays[1]) if added else y
-        return Made([e.relu(y) if relu else y])
+        return [e.relu(y) if relu else y]
 
-    return Loop(1 + added, 1, 3, 0, body)
-
-
-def _gradient_sums(relu: bool) -> Loop:
-    """Σ dy', Σ dy' · x, where dy' is dy behind the ReLU, whose output follows from x"""
-
-    def body(e: Emitter, arrays: Sequence[Any], channels: Sequence[Any]) -> Made:
-        x, dy = arrays
-        dy = e.where_positive(_normalised(e, x, channels), dy) if relu else dy
-        return Made((), [(dy, None), (dy, x)])
-
-    return Loop(2, 0, 3, 2, body)
-
-
-def _gradient(relu: bool) -> Loop:
-    """dx = a · dy' + b · (x - center) + c"""
-
-    def body(e: Emitter, arrays: Sequence[Any], channels: Sequence[Any]) -> Made:
-        x, dy = arrays
-        dy = e.where_positive(_normalised(e, x, channels), dy) if relu else dy
-        center, _, _, a, b, c = channels
-        return Made([e.fma(dy, a, e.fma(e.fsub(x, center), b, c))])
-
-    return Loop(2, 1, 6, 0, body)
-
-
-def _summed(e: Emitter, values: Sequence[Any]) -> Any:
-    total = values[0]
-    for value in values[1:]:
-        total = e.fadd(total, value)
-    return total
-
-
-def _gathered(count: int, relu: bool) -> Loop:
-    """dx = Σ dy_i, where y > 0"""
-
-    def body(e: Emitter, arrays: Sequence[Any], channels: Sequence[Any]) -> Made:
-        total = _summed(e, arrays[:count])
-        return Made([e.where_positive(arrays[count], total) if relu else total])
-
-    return Loop(count + relu, 1, 0, 0, body)
-
-
-def _gathered_sums(count: int, relu: bool) -> Loop:
-    """dy' = Σ dy_i where y > 0; Σ dy', Σ dy' · x"""
-
-    def body(e: Emitter, arrays: Sequence[Any], channels: Sequence[Any]) -> Made:
-        x, total = arrays[0], _summed(e, arrays[1 : 1 + count])
-        total = e.where_positive(arrays[-1], total) if relu else total
-        return Made([total], [(total, None), (total, x)])
-
-    return Loop(1 + count + relu, 1, 0, 2, body)
-
-
-LOOPS: dict[str, Callable[..., Loop]] = {
-    "moments": _moments,
-    "normalise": _normalise,
-    "gradient_sums": _gradient_sums,
-    "gradient": _gradient,
-    "gathered": _gathered,
-    "gathered_sums": _gathered_sums,
-    **UPDATES,
-}
-"""Name → the loop, by its options."""
+    return Loop(1 + added, 1, 3, body)

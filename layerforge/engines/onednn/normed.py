@@ -84,12 +84,12 @@ def convolution_norm_sum(context: Context, steps: Sequence[Any]) -> Work:
     if not sweeps(layout):
         raise Refused("no loops for this layout")
     norm.relu = relu = any(step.layer.type == "ReLU" for step in steps[at:])
-    forward = Normalisation(context, norm, between, layout, into, other)
+    forward = Normalisation(norm, between, layout, into, other)
     work.forwards.append(forward)
     work.flops += 5 * elements(own.shape)
     context.writes(into, layout)
     tops = [view.blob for view in last.tops] if last.layer.type == "Split" else [into]
-    gradient = NormalisationGradient(context, forward, tops, norm.bottom, into if relu else None, other)
+    gradient = NormalisationGradient(forward, tops, norm.bottom, into if relu else None, other)
     work.backwards.insert(0, gradient)
     return work
 

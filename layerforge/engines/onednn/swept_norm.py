@@ -1,13 +1,11 @@
-"""BatchNorm, Scale and the ReLU behind them as sweeps over blocked values, two each way.
+"""BatchNorm, Scale and the ReLU behind them by compiled loops over blocked values.
 
-    forward    Σ x, Σ x²; then y = relu((x - μ) · γ / √(σ² + eps) + β), perhaps with another value added before the ReLU
-    backward   Σ dy', Σ dy' · x, where dy' is dy behind the ReLU; then dx
-
-All sums are taken in float64, and what follows from them alone is computed in float64.
+Sums are taken in float64, and what follows from them alone is computed in float64.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,69 +13,95 @@ import numpy as np
 
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST
+from layerforge.core.threads import count
 from layerforge.core.use import Access, Use
 from layerforge.engines.onednn.layout import Layout, aligned_zeros
-from layerforge.engines.onednn.primitive import Context
 from layerforge.engines.onednn.sweep import Operand, Sweep
 from layerforge.engines.step import elements
 
-CENTER, FACTOR, OFFSET, SLOPE, TILT, LEVEL = range(6)
+CENTER, FACTOR, OFFSET, GAMMA, BETA, SINGLES = 0, 1, 2, 3, 4, 8  # float32 numbers per channel, as norm_loops has them
+MEAN, VARIANCE, INVERSE, SCALE, SHIFT, DOUBLES = 0, 1, 2, 3, 4, 5  # float64 ones
+CACHED = 1 << 19  # bytes of one array that the threads go over before they come back to it
+BUSY = 4  # pieces for a thread, so that all end together
+
+
+class _Numbers:
+    """What loops read and leave per channel, the padding 0; and how they cut an array of the layout."""
+
+    def __init__(self, layout: Layout, channels: int) -> None:
+        width = layout.channel_block
+        self.samples, self.inner = layout.shape[0], math.prod(layout.shape[2:])
+        self.blocks, self.layout, self.channels = -(-channels // width), layout, channels
+        padded = self.blocks * width
+        self.singles = aligned_zeros(SINGLES * padded * 4).reshape(SINGLES, padded)
+        self.doubles = aligned_zeros(DOUBLES * padded * 8, np.float64).reshape(DOUBLES, padded)
+        self.total = elements(layout.shape) // channels
+        self.group = max(1, min(self.blocks, CACHED * self.blocks // layout.nbytes))
+        rows, threads = self.samples * self.group, count()
+        even = rows % threads == 0 or rows >= BUSY * threads
+        self.pieces = 1 if even else min(self.inner, -(-BUSY * threads // rows))
+        self.sums = aligned_zeros(2 * self.blocks * self.samples * self.pieces * width * 8, np.float64).reshape(2, -1)
+
+    def before(self, total: float, eps: float) -> list[int]:
+        """The loop's slots before the arrays."""
+        numbers = np.array([total, eps]).view(np.int64)
+        return [self.samples, self.blocks, self.inner, self.pieces, self.group, *map(int, numbers)]
+
+    @property
+    def behind(self) -> list[np.ndarray]:
+        """The arrays of the slots behind."""
+        return [*self.singles, *self.doubles, *self.sums]
 
 
 class Normalisation:
-    """y = relu?((x - center) · factor + offset + other?)
-
-    norm     the layers
-    inverse  1 / √(σ² + eps);  mean  μ, both of the last run and in float64
-    table    what the loops read per channel: float32 (6, padded channels), the padding 0
-    """
+    """y = relu((x - μ) · γ / √(σ² + eps) + β + other), relu and other where they are."""
 
     def __init__(
-        self, context: Context, norm: Any, data: Blob, layout: Layout, top: Blob, other: Blob | None = None
+        self, norm: Any, data: Blob, layout: Layout, top: Blob, other: Blob | None = None
     ) -> None:
-        self.norm, self.data, self.layout = norm, data, layout
-        self.total = elements(layout.shape) // norm.channels
-        block = layout.channel_block
-        padded = -(-norm.channels // block) * block
-        self.table = aligned_zeros(6 * padded * 4).reshape(6, padded)
-        self.mean = self.inverse = np.zeros(norm.channels)
-        x = Operand(data, "data")
-        self._moments = Sweep(context, "moments", (), layout, [x], sums=2) if norm.batch else None
-        operands = [x, *([Operand(other, "data")] if other else []), Operand(top, "data", Access.WRITE)]
+        self.norm, self.data = norm, data
+        self.numbers = numbers = _Numbers(layout, norm.channels)
+        numbers.singles[GAMMA, : norm.channels] = 1
+        operands = [Operand(data, "data"), Operand(top, "data", Access.WRITE)]
         options = norm.relu, other is not None
-        self._normalise = Sweep(context, "normalise", options, layout, operands, self.table[:3])
+        if norm.batch:
+            operands += [Operand(other, "data")] if other else []
+            before = numbers.before(numbers.total, norm.eps)
+            self.sweep = Sweep("norm_forward", options, layout, before, operands, numbers.behind)
+        else:
+            operands[1:1] = [Operand(other, "data")] if other else []
+            cut = [numbers.samples * numbers.blocks, numbers.blocks, numbers.inner, numbers.pieces]
+            self.sweep = Sweep("normalise", options, layout, cut, operands, numbers.singles[:3])
         self._seen: Any = None
 
     def run(self) -> None:
-        norm = self.norm
-        if self._moments is not None:
-            self._moments.run()
-            mean, square = self._moments.sums()[:, : norm.channels] / self.total
-            variance = np.maximum(square - mean * mean, 0)
-            norm.keep(mean, variance, self.total)
-        else:
-            now = norm.versions()
-            if now == self._seen:
-                self._normalise.run()
-                return
+        norm, numbers = self.norm, self.numbers
+        channels = norm.channels
+        for row, blob in ((GAMMA, norm.gamma), (BETA, norm.beta)):
+            if blob is not None:
+                numbers.singles[row, :channels] = blob.data.array(HOST)
+        if norm.batch:
+            self.sweep.run()
+            norm.keep(*numbers.doubles[MEAN : VARIANCE + 1, :channels], numbers.total)
+            return
+        now = norm.versions()
+        if now != self._seen:
             self._seen = now
-            mean, variance = norm.statistics()
-        self.mean, self.inverse = mean, 1 / np.sqrt(variance + norm.eps)
-        self._fill()
-        self._normalise.run()
+            self._settle(*norm.statistics())
+        self.sweep.run()
 
-    def _fill(self) -> None:
-        norm, table = self.norm, self.table[:, : self.norm.channels]
-        table[CENTER] = self.mean
-        table[FACTOR] = self.inverse * norm.gamma.data.array(HOST) if norm.gamma else self.inverse
-        offset = (table[CENTER] - self.mean) * table[FACTOR]  # what rounding the mean has cost
-        table[OFFSET] = norm.beta.data.array(HOST) + offset if norm.beta else offset
+    def _settle(self, mean: np.ndarray, variance: np.ndarray) -> None:
+        """What the loop itself does where statistics are the batch's."""
+        singles, doubles = (each[:, : self.norm.channels] for each in (self.numbers.singles, self.numbers.doubles))
+        doubles[MEAN], doubles[INVERSE] = mean, 1 / np.sqrt(variance + self.norm.eps)
+        singles[CENTER], singles[FACTOR] = mean, doubles[INVERSE] * singles[GAMMA]
+        singles[OFFSET] = singles[BETA] + (singles[CENTER] - mean) * singles[FACTOR]
 
     def primitives(self) -> list[Any]:
-        return [*([self._moments] if self._moments else []), self._normalise]
+        return [self.sweep]
 
     def uses(self) -> Sequence[Use]:
-        return [use for each in self.primitives() for use in each.uses()]
+        return self.sweep.uses()
 
 
 class NormalisationGradient:
@@ -85,60 +109,42 @@ class NormalisationGradient:
 
     forward   what ran forward
     tops      dy is the sum of their gradients
+    target    receives dx, where it is wanted
     signs     dy' is dy where this blob is positive; None: where the normalised value is
     behind    receives dy', where it is wanted beside dx
     """
 
     def __init__(
         self,
-        context: Context,
         forward: Normalisation,
         tops: Sequence[Blob],
         target: Blob | None,
         signs: Blob | None = None,
         behind: Blob | None = None,
     ) -> None:
-        self.norm, self.forward = forward.norm, forward
-        layout, table, relu = forward.layout, forward.table, self.norm.relu
-        x, dys = Operand(forward.data, "data"), [Operand(top, "diff") for top in tops]
-        if behind is None:
-            self._sums = Sweep(context, "gradient_sums", (relu,), layout, [x, *dys], table[:3], 2)
-        else:
-            operands = [x, *dys, *([Operand(signs, "data")] if signs else []), Operand(behind, "diff", Access.WRITE)]
-            self._sums = Sweep(
-                context, "gathered_sums", (len(tops), signs is not None), layout, operands, sums=2
-            )
-            dys, relu = [Operand(behind, "diff")], False
-        self._gradient = None
-        if target is not None:
-            operands = [x, *dys, Operand(target, "diff", Access.WRITE)]
-            self._gradient = Sweep(context, "gradient", (relu,), layout, operands, table)
+        self.norm, self.numbers = forward.norm, forward.numbers
+        numbers = forward.numbers
+        operands = [Operand(forward.data, "data")]
+        operands.append(Operand(target, "diff", Access.WRITE) if target else operands[0])
+        operands += [Operand(top, "diff") for top in tops]
+        operands += [Operand(signs, "data")] if signs else []
+        operands += [Operand(behind, "diff", Access.WRITE)] if behind else []
+        options = len(tops), self.norm.relu, signs is not None, behind is not None, target is not None
+        before = numbers.before(numbers.total if self.norm.batch else math.inf, self.norm.eps)
+        self.sweep = Sweep("norm_backward", options, numbers.layout, before, operands, numbers.behind)
 
     def run(self) -> None:
-        norm, forward = self.norm, self.forward
-        self._sums.run()
-        shift, scale = self._sums.sums()[:, : norm.channels]
-        mean, inverse = forward.mean, forward.inverse
-        scale = (scale - mean * shift) * inverse
-        for blob, wanted, values in zip((norm.gamma, norm.beta), norm.wanted, (scale, shift)):
+        norm = self.norm
+        self.sweep.run()
+        found = self.numbers.doubles[:, : norm.channels]
+        for blob, wanted, values in zip((norm.gamma, norm.beta), norm.wanted, (found[SCALE], found[SHIFT])):
             if blob and wanted:
                 total = blob.diff.array(HOST)
                 np.add(total, values, out=total, casting="same_kind")
                 blob.diff.wrote(HOST)
-        if self._gradient is None:
-            return
-        table = forward.table[:, : norm.channels]
-        slope = inverse * norm.gamma.data.array(HOST) if norm.gamma else inverse
-        table[SLOPE] = slope
-        if norm.batch:
-            part = slope / -forward.total
-            tilt = part * inverse * scale
-            table[TILT] = tilt
-            table[LEVEL] = part * shift + tilt * (table[CENTER] - mean)
-        self._gradient.run()
 
     def primitives(self) -> list[Any]:
-        return [self._sums, *([self._gradient] if self._gradient else [])]
+        return [self.sweep]
 
     def uses(self) -> Sequence[Use]:
-        return [use for each in self.primitives() for use in each.uses()]
+        return self.sweep.uses()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from layerforge.core.threads import count
 from layerforge.engines.onednn.compiled import compiler, loop
 
 WIDTH = 16
-LEAST = 64  # vectors in a piece of work
+LEAST = 256  # vectors that a thread of its own is worth
 
 
 class CompiledUpdateOps(NumpyUpdateOps):  # type: ignore[misc]
@@ -62,29 +63,52 @@ class CompiledUpdateOps(NumpyUpdateOps):  # type: ignore[misc]
                                 decoupled=decoupled, scale=scale, l2=l2, l1=l1)
 
 
-def _sweep(name: str, arrays: Sequence[np.ndarray], numbers: Sequence[float]) -> bool:
+class _Rule:
+    """The loop of one rule, with its slots."""
+
+    def __init__(self, name: str) -> None:
+        found = compiler()
+        assert found is not None
+        self._compiler, self._code = found, loop(name, WIDTH)
+        self._numbers: tuple[float, ...] = ()
+        self._table = self._slots = np.empty(0)
+
+    def run(self, arrays: Sequence[np.ndarray], numbers: tuple[float, ...]) -> None:
+        """Changes all of the arrays."""
+        if numbers != self._numbers:
+            self._table = np.empty((len(numbers), WIDTH), np.float32)
+            self._table[...] = np.asarray(numbers)[:, None]
+            start = self._table.ctypes.data
+            constants = [start + 4 * WIDTH * i for i in range(len(numbers))]
+            self._slots = np.array([1, 1, 0, 1, *(0 for _ in (*arrays, *arrays)), *constants], np.int64)
+            self._numbers = numbers
+        size = arrays[0].size
+        whole = size // WIDTH
+        rest = size - whole * WIDTH
+        if whole:
+            self._sweep(whole, [each.ctypes.data for each in arrays])
+        if rest:
+            last = np.zeros((len(arrays), WIDTH), np.float32)
+            ends = [each.reshape(-1)[whole * WIDTH :] for each in arrays]
+            for row, end in zip(last, ends):
+                row[:rest] = end
+            self._sweep(1, [last.ctypes.data + 4 * WIDTH * i for i in range(len(arrays))])
+            for row, end in zip(last, ends):
+                end[...] = row[:rest]
+
+    def _sweep(self, vectors: int, places: list[int]) -> None:
+        slots, several = self._slots, len(places)
+        slots[2:4] = vectors, max(1, min(vectors // LEAST, 4 * count()))
+        slots[4 : 4 + 2 * several] = places + places
+        self._compiler.run(self._code, slots, alone=vectors < 2 * LEAST)
+
+
+_rule = functools.cache(_Rule)
+
+
+def _sweep(name: str, arrays: Sequence[np.ndarray], numbers: tuple[float, ...]) -> bool:
     """Runs the loop over the arrays, all of which it changes; False where it cannot."""
-    found = compiler()
-    fit = all(each.dtype == np.float32 and each.flags.c_contiguous for each in arrays)
-    if found is None or not fit:
+    if any(each.dtype != np.float32 or not each.flags.c_contiguous for each in arrays):
         return False
-    code, size = loop(name, WIDTH), arrays[0].size
-    table = np.empty((len(numbers), WIDTH), np.float32)
-    table[...] = np.asarray(numbers)[:, None]
-    whole = size // WIDTH
-    places = [each.ctypes.data for each in arrays]
-    constants = [table.ctypes.data + 4 * WIDTH * i for i in range(len(numbers))]
-    if whole:
-        pieces = max(1, min(whole // LEAST, 4 * count()))
-        found.run(code, np.array([1, 1, whole, pieces, *places, *places, *constants], np.int64))
-    rest = size - whole * WIDTH
-    if rest:
-        ends = [each.reshape(-1)[whole * WIDTH :] for each in arrays]
-        last = np.zeros((len(arrays), WIDTH), np.float32)
-        for row, end in zip(last, ends):
-            row[:rest] = end
-        places = [last.ctypes.data + 4 * WIDTH * i for i in range(len(arrays))]
-        found.run(code, np.array([1, 1, 1, 1, *places, *places, *constants], np.int64))
-        for row, end in zip(last, ends):
-            end[...] = row[:rest]
+    _rule(name).run(arrays, numbers)
     return True

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from layerforge.engines.onednn.emitter import Emitter, Loop, Made
+from layerforge.engines.onednn.emitter import Emitter
+from layerforge.engines.onednn.loops import Loop
 
 REGULAR = 3  # scale, l2, l1
 
@@ -80,24 +81,24 @@ def _adam(e: Emitter, history: Sequence[Any], g: Any, numbers: Sequence[Any]) ->
 
 
 def _loop(rule: Rule, histories: int, numbers: int) -> Callable[[], Loop]:
-    def body(e: Emitter, arrays: Sequence[Any], given: Sequence[Any]) -> Made:
+    def body(e: Emitter, arrays: Sequence[Any], given: Sequence[Any]) -> Sequence[Any]:
         w, g, *history = arrays
         moved, new = rule(e, history, regular(e, w, g, given), given[REGULAR:])
-        return Made([e.fsub(w, moved), moved, *new])
+        return [e.fsub(w, moved), moved, *new]
 
-    return lambda: Loop(2 + histories, 2 + histories, REGULAR + numbers, 0, body)
+    return lambda: Loop(2 + histories, 2 + histories, REGULAR + numbers, body)
 
 
 def _adamw() -> Loop:
     """Adam with the decay beside the step. Numbers: scale, l2, l1 (as usual, but times lr), then Adam's."""
 
-    def body(e: Emitter, arrays: Sequence[Any], given: Sequence[Any]) -> Made:
+    def body(e: Emitter, arrays: Sequence[Any], given: Sequence[Any]) -> Sequence[Any]:
         w, g, *history = arrays
         moved, new = _adam(e, history, e.fmul(g, given[0]), given[REGULAR:])
         moved = regular(e, w, moved, [e.number(1.0), *given[1:REGULAR]])
-        return Made([e.fsub(w, moved), moved, *new])
+        return [e.fsub(w, moved), moved, *new]
 
-    return Loop(4, 4, REGULAR + 4, 0, body)
+    return Loop(4, 4, REGULAR + 4, body)
 
 
 UPDATES: dict[str, Callable[[], Loop]] = {

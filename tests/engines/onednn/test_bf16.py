@@ -262,8 +262,9 @@ def test_loops_compute_in_float32_and_round_to_the_nearest():
     x, y = rounded(x), rounded(y)
     arrays = [(each.view(np.uint32) >> 16).astype(np.uint16) for each in (x, y)]
     total = np.zeros(256, np.uint16)
-    slots = np.array([1, 1, 256 // 16, 1, *(each.ctypes.data for each in (*arrays, total))], np.int64)
-    compiler().run(loop("gathered", 16, 2, False, reduced=True), slots)
+    numbers = [np.full(16, value, np.float32) for value in (0, 1, 0)]  # (x - 0) · 1 + 0 + y
+    slots = np.array([1, 1, 256 // 16, 1, *(each.ctypes.data for each in (*arrays, total, *numbers))], np.int64)
+    compiler().run(loop("normalise", 16, False, True, reduced=True), slots)
     got = (total.astype(np.uint32) << 16).view(np.float32)
     with np.errstate(all="ignore"):
         want = x + y

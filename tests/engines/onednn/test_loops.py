@@ -102,5 +102,5 @@ def test_without_compiled_loops_primitives_serve(monkeypatch):
         monkeypatch.setattr(f"layerforge.engines.onednn.{module}.compiler", lambda: None)
     pair = Pair(net_text(*RESIDUALS["sum, ReLU, Split"], shape=(3, 5, 9, 7)), keep="outputs")
     kernels = [kernel.name for step in pair.engine.steps if step.engine == "ONEDNN" for kernel in step.kernels()]
-    assert "batch_normalization_forward" in kernels and "moments" not in kernels
+    assert "batch_normalization_forward" in kernels and "norm_forward" not in kernels
     pair.run()
