@@ -25,6 +25,7 @@ from layerforge.engines.onednn.inner_product import inner_product
 from layerforge.engines.onednn.joining import concat, eltwise, split, view
 from layerforge.engines.onednn.layout import LayoutFactory
 from layerforge.engines.onednn.library import Library
+from layerforge.engines.onednn.lstm import lstm
 from layerforge.engines.onednn.normalization import lrn, softmax
 from layerforge.engines.onednn.normed import convolution_norm, convolution_norm_sum, convolution_sum
 from layerforge.engines.onednn.pointwise import FUNCTIONS, pointwise
@@ -79,7 +80,7 @@ def _pointwise(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
     return pointwise, 1
 
 
-RECURRENT = ("LSTM", "GRU", "RNN")
+RECURRENT = ("GRU", "RNN", "LSTM")
 VIEWS = ("Flatten", "Reshape", "Squeeze", "ExpandDimsND")
 
 RULES: dict[str, Chooser] = {
@@ -97,6 +98,7 @@ RULES: dict[str, Chooser] = {
     "Split": _alone(split),
     "Dropout": _alone(dropout),
     **dict.fromkeys(RECURRENT, _alone(recurrent)),
+    "LSTM": _alone(lstm),
     **dict.fromkeys(VIEWS, _alone(view)),
     **dict.fromkeys(FUNCTIONS, _pointwise),
 }

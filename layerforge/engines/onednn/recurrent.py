@@ -7,7 +7,7 @@ into the kernel's order once for each change of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,73 +15,9 @@ from layerforge.backends.numpy import NumpyOps
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST
 from layerforge.core.use import Use
-from layerforge.engines.onednn import numbers as n
-from layerforge.engines.onednn.layout import F32, Layout
-from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Fixed, Primitive, Read
+from layerforge.engines.onednn.primitive import Context, Primitive
+from layerforge.engines.onednn.product import Product, Size
 from layerforge.engines.step import Work
-
-
-class Size(NamedTuple):
-    """out (rows, columns) = a (rows, inner) · b (inner, columns), a and b perhaps stored transposed.
-
-    adds  the product is added to what out holds
-    """
-
-    rows: int
-    columns: int
-    inner: int
-    trans_a: bool = False
-    trans_b: bool = False
-    adds: bool = False
-
-
-class Product:
-    """A product of arrays that are named at each call.
-
-    weights  the parameter that b always is: it stays in the kernel's own order until it changes
-    bias     is added to every row
-    """
-
-    def __init__(self, context: Context, size: Size, weights: Blob | None = None, bias: Blob | None = None) -> None:
-        layouts, library = context.layouts, context.library
-        plain_b = _matrix(context, size.inner, size.columns, size.trans_b)
-        a, out = _matrix(context, size.rows, size.inner, size.trans_a), layouts.plain((size.rows, size.columns), F32)
-        offset = layouts.plain((1, size.columns), F32) if bias else None
-
-        def sum_after(_: Any, chain: int) -> None:
-            library.call("post_ops_append_sum", chain, 1.0, 0, 0)
-
-        b = layouts.any((size.inner, size.columns), F32) if weights else plain_b.desc
-        desc = Descriptor(
-            context, "matmul", a.desc, b, offset.desc if offset else None, out.desc,
-            post_ops=sum_after if size.adds else None,
-        ).fast()
-        self._a, self._out = (Fixed(index, layout, _EMPTY) for index, layout in ((n.SRC, a), (n.DST, out)))
-        self._b: Any = Fixed(n.WEIGHTS, plain_b, _EMPTY)
-        if weights:
-            used = desc.layout(n.WEIGHTS)
-            self._b = Read(n.WEIGHTS, weights, "data", used, layouts.stored(used, plain_b))
-        arguments: list[Argument] = [self._a, self._b, self._out]
-        if bias and offset:
-            arguments.append(Read(n.BIAS, bias, "data", offset, layouts.plain(bias.shape, F32).representation))
-        self.primitive = Primitive(desc, arguments)
-        self.multiplications = size.rows * size.columns * size.inner
-
-    def run(self, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-        """Computes; b counts only where no parameter was named."""
-        self._a.array, self._out.array = a, out
-        if isinstance(self._b, Fixed):
-            self._b.array = b
-        self.primitive.run()
-
-
-def _matrix(context: Context, rows: int, columns: int, transposed: bool) -> Layout:
-    if transposed:
-        return context.layouts.exchanged((rows, columns), 0, 1, F32)
-    return context.layouts.plain((rows, columns), F32)
-
-
-_EMPTY = np.empty(0, np.float32)
 
 
 class Products(NumpyOps):
@@ -111,7 +47,7 @@ class Products(NumpyOps):
         if planned is None:
             super().matmul(a, b, trans_a=trans_a, trans_b=trans_b, out=out, acc=acc)
         else:
-            planned.run(a, b, target)
+            planned.run(a, target, b)
 
     def affine(self, x, W, b, out):
         size = Size(*out.shape, x.shape[1], trans_b=True)
@@ -119,7 +55,7 @@ class Products(NumpyOps):
         if planned is None:
             super().affine(x, W, b, out)
         else:
-            planned.run(x, W, out)
+            planned.run(x, out, W)
 
 
 def _address(array: np.ndarray) -> int:
