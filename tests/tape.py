@@ -1,7 +1,7 @@
-"""A device made of NumPy, with streams that can be recorded: work inside a recording is kept on a tape and not done.
+"""A device made of NumPy: its work is done on streams (streams.py), or kept in a recording.
 
-`TapeBackend` has the CuPy backend's ops and recorder. Its arrays keep array maths on the tape too, so that a replay
-does exactly what a CUDA graph would: the same work on the same memory with the same numbers.
+`TapeBackend` has the CuPy backend's ops, memory and recorder. Its arrays put array maths on the stream too, so that a
+replay does exactly what a CUDA graph would: the same work on the same memory with the same numbers.
 """
 
 from __future__ import annotations
@@ -13,48 +13,13 @@ from typing import Any
 
 import numpy as np
 from cpu_kernels import CpuKernels
+from streams import CudaError, Device, Event, Stream
 
 from layerforge.backends.cupy import CupyOps
 from layerforge.backends.cupy.device import DeviceMemory
-from layerforge.backends.cupy.launcher import ROWS, WIDTH, Numbers
 from layerforge.backends.cupy.recorder import Recorder
 from layerforge.core.errors import NotRecordable
 from layerforge.testing.capture import VIEWS
-
-
-class CudaError(RuntimeError):
-    pass
-
-
-class Tape:
-    """The stream: work is done at once, or kept while a recording lasts."""
-
-    def __init__(self) -> None:
-        self.kept: list[Callable[[], Any]] | None = None
-        self.fails = False
-
-    def do(self, work: Callable[[], Any]) -> None:
-        if self.kept is None:
-            work()
-        else:
-            self.kept.append(work)
-
-    def begin_capture(self) -> None:
-        self.kept = []
-
-    def end_capture(self) -> Any:
-        kept, self.kept = self.kept, None
-        if self.fails:
-            raise CudaError("operation not permitted when stream is capturing\nand more")
-
-        def launch(stream: Tape) -> None:
-            for work in kept or ():
-                stream.do(work)
-
-        return types.SimpleNamespace(launch=launch)
-
-    def record(self) -> Any:
-        return types.SimpleNamespace(synchronize=lambda: None)
 
 
 def plain(value: Any) -> Any:
@@ -66,18 +31,20 @@ def plain(value: Any) -> Any:
 class TapeArray(np.ndarray):
     """Device memory."""
 
-    tape: Tape
+    tape: Stream
 
     def _do(self, what: str, function: Callable[..., Any], inputs: Any, named: dict[str, Any], target: Any) -> Any:
         named = {key: plain(value) for key, value in named.items()}
-        if target is None:
-            if self.tape.kept is not None:
-                raise NotRecordable(f"{what} makes a new array")
-            result = function(*plain(inputs), **named)
-            return result.view(type(self)) if isinstance(result, np.ndarray) else result
         inputs = plain(inputs)
-        self.tape.do(lambda: function(*inputs, **named))
-        return target
+        if target is not None:
+            quiet = np.errstate(all="ignore")(function)
+            self.tape.do(lambda: quiet(*inputs, **named))
+            return target
+        if self.tape.kept is not None:
+            raise NotRecordable(f"{what} makes a new array")
+        self.tape.finish()
+        result = function(*inputs, **named)
+        return result.view(type(self)) if isinstance(result, np.ndarray) else result
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (), **named: Any) -> Any:
         target = out[0] if out else None
@@ -104,9 +71,54 @@ class TapeArray(np.ndarray):
         target = plain(self)
         self.tape.do(lambda: target.fill(value))
 
+    def set(self, values: np.ndarray, stream: Stream) -> None:
+        """The host's memory is read when the copy runs."""
+        target, source = plain(self), values
+        stream.do(lambda: np.copyto(target, source))
+
+    def get(self, stream: Stream, out: np.ndarray) -> None:
+        stream.synchronize()
+        np.copyto(out, plain(self))
+
+
+def waiting(name: str) -> Any:
+    """A method that gives the host a value."""
+
+    def method(self: TapeArray, *arguments: Any) -> Any:
+        self.tape.synchronize()
+        return getattr(plain(self), name)(*arguments)
+
+    return method
+
+
+for _name in ("item", "tolist", "tobytes", "__bool__", "__int__", "__float__", "__index__"):
+    setattr(TapeArray, _name, waiting(_name))
+
+
+class TapeModule:
+    """NumPy as the array module of the device: what it makes are device arrays."""
+
+    def __init__(self, kind: type[TapeArray]) -> None:
+        self._kind = kind
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(np, name)
+        if name not in ("zeros", "ones", "full", "empty", "arange", "asarray", "array"):
+            return value
+
+        def make(*arguments: Any, **named: Any) -> Any:
+            made = value(*arguments, **named)
+            if isinstance(made, TapeArray) or not isinstance(made, np.ndarray):
+                return made
+            if self._kind.tape.kept is not None:
+                raise NotRecordable(f"{name} makes a new array")
+            return made.copy().view(self._kind) if name == "asarray" else made.view(self._kind)
+
+        return make
+
 
 class TapeKernels(CpuKernels):
-    def __init__(self, xp: Any, tape: Tape) -> None:
+    def __init__(self, xp: Any, tape: Stream) -> None:
         super().__init__()
         self.xp, self.tape = xp, tape
 
@@ -115,68 +127,41 @@ class TapeKernels(CpuKernels):
         self.tape.do(lambda: run(*given, dtype=dtype))
 
 
-class TapeMemory:
-    name, plain = "tape", True
-
-    def __init__(self, kind: type[TapeArray]) -> None:
-        self.kind, self.recording = kind, False
-
-    def _refuse(self) -> None:
-        if self.recording:
-            raise NotRecordable("memory was asked for, or copied")
-
-    def zeros(self, count: int, dtype: Any) -> np.ndarray:
-        self._refuse()
-        return np.zeros(count, dtype).view(self.kind)
-
-    def to_host(self, source: np.ndarray, target: np.ndarray) -> None:
-        self._refuse()
-        np.copyto(target, plain(source))
-
-    def from_host(self, source: np.ndarray, target: np.ndarray) -> None:
-        self._refuse()
-        np.copyto(plain(target), source)
-
-
-    convert = DeviceMemory.convert
-
-
 class TapeRecorder(Recorder):
-    def _table(self) -> Numbers:
-        host = np.zeros((ROWS, WIDTH))
-        device = np.zeros((ROWS, WIDTH)).view(Sent)
-        return Numbers(host, device)
-
     def address(self, array: np.ndarray) -> int:
         return int(array.ctypes.data)
 
 
-class Sent(np.ndarray):
-    """The table of numbers on the device."""
-
-    def set(self, values: np.ndarray, stream: Tape) -> None:
-        stream.do(lambda: np.copyto(self.view(np.ndarray), values))
+def fake_cupy(device: Device, kind: type[TapeArray]) -> Any:
+    """What the backend asks of the module cupy."""
+    member = types.SimpleNamespace
+    cuda = member(
+        runtime=member(CUDARuntimeError=CudaError), memory=member(OutOfMemoryError=MemoryError),
+        Device=lambda number: contextlib.nullcontext(), Stream=lambda non_blocking: Stream(device, non_blocking),
+        Event=Event, alloc_pinned_memory=bytearray,
+    )
+    return types.SimpleNamespace(cuda=cuda, zeros=lambda n, dtype: np.zeros(n, dtype).view(kind),
+                                 empty=lambda n, dtype: np.full(n, 0x55, dtype).view(kind))
 
 
 class TapeBackend:
-    """The device. records=False: the same arithmetic without recordings."""
+    """The device. records=False: the same arithmetic without recordings; order: of its streams, one of ORDERS."""
 
     name, device = "tape", "tape"
 
-    def __init__(self, records: bool = True) -> None:
-        self.tape = Tape()
+    def __init__(self, records: bool = True, order: str = "at once") -> None:
+        self.streams = Device(order)
+        self.tape = self.stream = Stream(self.streams)
         kind = type("Array", (TapeArray,), {"tape": self.tape})
-        self.xp: Any = np
-        self.representation = TapeMemory(kind)
-        self.ops = CupyOps(np, TapeKernels(np, self.tape))
+        cupy = fake_cupy(self.streams, kind)
+        self.xp: Any = TapeModule(kind)
+        self.representation = DeviceMemory(cupy, 0, self.tape)
+        self.ops = CupyOps(self.xp, TapeKernels(self.xp, self.tape))
         if records:
-            cupy = types.SimpleNamespace(
-                cuda=types.SimpleNamespace(runtime=types.SimpleNamespace(CUDARuntimeError=CudaError))
-            )
             self.recorder = TapeRecorder(cupy, self.tape, self.ops.kernels, self.representation)
 
     def synchronize(self) -> None:
-        """Nothing is under way."""
+        self.stream.synchronize()
 
 
 @contextlib.contextmanager

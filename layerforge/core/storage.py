@@ -26,6 +26,7 @@ class Representation(Protocol):
             belongs to one shape, and may have padding
     convert optional: `convert(other, source, target) -> bool` takes over another representation's array, without the
             host between; `takes(other) -> bool` says beforehand whether it would
+    memory  optional: the plain representation of the same device, converted from rather than from the host's
     extent  optional: `extent(count, dtype) -> (length, dtype)` of an array of `count` values, where any piece of the
             host's memory will do; a representation without it gets no memory from a plan
     lossy   optional: True where values are rounded to a narrower type; such a copy gives the value to others only
@@ -208,6 +209,10 @@ class Storage:
         for representation in representations[:-1]:
             self._copies[representation] = (self._copies[representation][0], self.version)
 
+    def adopt(self, representation: Representation) -> None:
+        """Says that this copy will hold the value when it is read: work that brings it is under way."""
+        self._copies[representation] = (self._copies[representation][0], self.version)
+
     def clear(self) -> None:
         """Sets the value to zero. Memory is touched only if it is read before it is overwritten."""
         self.initial, self.cleared = None, True
@@ -267,10 +272,11 @@ class Storage:
             return self._copies[representation]
         if self.initial is not None and is_lossy(representation):
             self.array(self.home)
-        fresh = ((r, a) for r, (a, version) in self._copies.items() if version == self.version)
-        newest = min(fresh, key=lambda copy: is_lossy(copy[0]), default=None)
-        if newest is not None:
-            self._convert(*newest, representation, target)
+        fresh = [r for r, (_, version) in self._copies.items() if version == self.version]
+        if fresh:
+            near = getattr(representation, "memory", None)
+            source = near if near in fresh else min(fresh, key=is_lossy)
+            self._convert(source, self._copies[source][0], representation, target)
         elif self.initial is not None:
             make, self.initial = self.initial, None
             first = np.ascontiguousarray(make(), self.dtype).reshape(-1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST, Storage
 from layerforge.graph.step import Step
 from layerforge.net.fitting import saying_what_fits
@@ -64,8 +65,8 @@ class Passes:
         if recorder is not None and refusal:
             log.warning("the passes%s are not recorded as CUDA graphs: %s", name, refusal)
         self._forward, self._both = (
-            Recorded(recorder, run, self._storages, net.rng, what=f"the {kind} pass{name}", reason=refusal)
-            for run, kind in ((self._up, "forward"), (self._up_and_down, "training"))
+            Recorded(recorder, run, self.storages, net.rng, what=f"the {kind} pass{name}", reason=refusal)
+            for run, kind in ((self._up, "forward"), (self.work, "training"))
         )
         self._losses = [
             [(net.blobs[net.graph.blobs[top]], weight) for top, weight in zip(node.tops, weights) if weight]
@@ -96,20 +97,38 @@ class Passes:
             self.net.backward()
             return loss
 
+    @property
+    def hooked(self) -> bool:
+        """Whether functions of a user are to be called between layers."""
+        return any((*self.net.hooks.values(), *self.net.step_hooks.values()))
+
+    def prepare(self) -> float:
+        """Runs what comes before the recording; returns its loss."""
+        begin = self.net.steps[self.first].layers[0]
+        return self.net.forward_from_to(0, begin - 1) if self.first else 0.0
+
+    def inputs(self) -> list[Storage]:
+        """What the recorded steps read, and the host writes."""
+        net, begin = self.net, self.net.steps[self.first].layers[0]
+        made = {i for node in net.graph.nodes[:begin] for i in node.tops} | set(net.graph.inputs)
+        read = {i for node in net.graph.nodes[begin:] for i in node.bottoms}
+        return list(dict.fromkeys(net.blob_list[i].data for i in sorted(made & read) if net.blob_list[i].count))
+
+    def losses(self) -> list[tuple[Blob, float]]:
+        """The tops of the recorded steps that are part of the loss, with their weights."""
+        begin = self.net.steps[self.first].layers[0]
+        return [pair for pairs in self._losses[begin:] for pair in pairs]
+
     def _stepwise(self, recorded: Recorded) -> bool:
-        hooks = (*self.net.hooks.values(), *self.net.step_hooks.values())
-        return bool(recorded.reason) or any(hooks)
+        return bool(recorded.reason) or self.hooked
 
     @np.errstate(all="ignore")
     def _run(self, recorded: Recorded) -> float:
-        net = self.net
-        begin = net.steps[self.first].layers[0]
-        loss = net.forward_from_to(0, begin - 1) if self.first else 0.0
-        with net.taking_lent():
+        loss = self.prepare()
+        with self.net.taking_lent():
             recorded()
-            for pairs in self._losses[begin:]:
-                for blob, weight in pairs:
-                    loss += weight * float(blob.data.array(HOST).sum())
+            for blob, weight in self.losses():
+                loss += weight * float(blob.data.array(HOST).sum())
         return loss
 
     def _up(self) -> None:
@@ -117,13 +136,14 @@ class Passes:
             step.in_parts = False
             step.forward()
 
-    def _up_and_down(self) -> None:
+    def work(self) -> None:
+        """The recorded steps, forward and backward."""
         self._up()
         for step in reversed(self.net.steps[self.first :]):
             if any(self.net.gradients.layers[index] for index in step.layers):
                 step.backward()
 
-    def _storages(self) -> list[Storage]:
+    def storages(self) -> list[Storage]:
         """All that the net's layers read and write."""
         found: dict[int, Storage] = {}
         for blob in self.net.all_blobs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
@@ -43,7 +43,15 @@ class _Taken:
     addresses: list[list[tuple[Representation, int]]]
     draws: dict[str, tuple[int, int]]
     keys: dict[str, tuple[int, int]]
-    versions: list[int]
+    places: object
+    versions: list[int] = field(default_factory=list)
+
+    def note(self) -> None:
+        """The values are those of the last launch from here on. What it read and made stale is to be brought again."""
+        self.versions = versions_of(self.storages)
+        for i, after in self.after.items():
+            if not set(self.before[i]) <= set(after):
+                self.versions[i] = -1
 
 
 class Recorded:
@@ -52,7 +60,10 @@ class Recorded:
     run        does it
     storages   all that it may read or write
     rng        the random streams it may draw from
-    renumbers  whether `run` must be run for its changing numbers before each launch, with its kernels muted
+    renumber   launches again, with kernels muted, what has other numbers in each launch; None: nothing has
+    control    of the training run that it belongs to, if the device judges that
+    places     what changes when memory has moved that is no storage's
+    tidy       called before a recording, so that it includes conversions which it makes stale itself
     reason     why it is not recorded, "" while it is or may be
 
     Recordings are kept by which storages were cleared when they began: what is added to a cleared gradient overwrites.
@@ -61,10 +72,13 @@ class Recorded:
 
     def __init__(
         self, recorder: Any, run: Callable[[], None], storages: Callable[[], Sequence[Storage]],
-        rng: Random | None = None, *, what: str = "this work", renumbers: bool = False, reason: str = "",
+        rng: Random | None = None, *, what: str = "this work", renumber: Callable[[], None] | None = None,
+        control: Any = None, places: Callable[[], object] = lambda: None,
+        tidy: Callable[[], None] = lambda: None, reason: str = "",
     ) -> None:
         self._recorder, self._run, self._storages, self._rng = recorder, run, storages, rng
-        self.what, self.renumbers, self.reason = what, renumbers, reason
+        self.what, self.reason = what, reason
+        self._renumbered, self._control, self._places, self._tidy = renumber, control, places, tidy
         self._taken: dict[tuple[int, ...], _Taken] = {}
         self._warm: dict[tuple[int, ...], int] = {}
         self.launches = 0
@@ -91,7 +105,7 @@ class Recorded:
 
     def _ready(self, taken: _Taken, storages: list[Storage]) -> bool:
         """Brings what changed since to the device; False if something no longer is where the recording looks for it."""
-        if storages != taken.storages or counts_of(storages) != taken.counts:
+        if storages != taken.storages or counts_of(storages) != taken.counts or self._places() != taken.places:
             return False
         if any(self._stream(name).key != key for name, key in taken.keys.items()):
             return False
@@ -110,34 +124,33 @@ class Recorded:
 
     def _renumber(self, taken: _Taken) -> bool:
         """Writes the changing numbers; False if the work is not what was recorded."""
-        if self.renumbers:
+        if self._renumbered is not None:
             try:
                 with self._recorder.renumbering(taken.recording):
-                    self._run()
+                    self._renumbered()
             except NotRecordable:
                 return False
         return True
 
     def _replay(self, taken: _Taken) -> None:
-        recording = taken.recording
         moved = {name: self._stream(name).draws - begin for name, (begin, _) in taken.draws.items()}
         if moved:
-            recording.wait()
-            recording.numbers.redraw({taken.keys[name]: later for name, later in moved.items()})
+            taken.recording.numbers.redraw({taken.keys[name]: later for name, later in moved.items()})
         self._launch(taken)
         for name, (_, count) in taken.draws.items():
             self._stream(name).draws += count
         for i, representations in taken.after.items():
             taken.storages[i].renew(representations)
-        taken.versions = versions_of(taken.storages)
+        taken.note()
 
     def _record(self, key: tuple[int, ...], storages: list[Storage]) -> None:
         """Records the work and launches it; where that cannot be, says why, once, and runs it."""
+        self._tidy()
         self._bring(storages)
         before = [tuple(r for r in storage.fresh() if r is not HOST) for storage in storages]
         versions, draws = versions_of(storages), self._rng.state() if self._rng else {}
         try:
-            with self._recorder.recording() as recording:
+            with self._recorder.recording(self._control) as recording:
                 self._run()
             drawn = self._drawn(draws)
             self._check_draws(drawn, recording.numbers.keys)
@@ -153,8 +166,9 @@ class Recorded:
         taken = _Taken(
             recording, storages, counts_of(storages), before, {i: r for i, r in after.items() if r},
             [[(r, self._recorder.address(storage.held(r))) for r in kinds] for storage, kinds in zip(storages, seen)],
-            drawn, {name: self._stream(name).key for name in drawn}, versions_of(storages),
+            drawn, {name: self._stream(name).key for name in drawn}, self._places(),
         )
+        taken.note()
         self._taken[key] = taken
         self._launch(taken)
 

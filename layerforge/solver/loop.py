@@ -25,6 +25,7 @@ from layerforge.solver import snapshot as snapshots
 from layerforge.solver.debug import backward_with_info, forward_with_info, not_finite, spoilt_parameter
 from layerforge.solver.fine_tuning import take_weights
 from layerforge.solver.interrupt import Request
+from layerforge.solver.iterations import Iterations
 from layerforge.solver.nets import (
     build_test_net,
     build_train_net,
@@ -92,9 +93,12 @@ class Solver:
         self.updater.set_early(True)
         check_fits(self.net, self.updater.history, beside=self.test_nets)
         self.passes, self.test_passes = Passes(self.net), [Passes(net) for net in self.test_nets]
+        self.iterations: Iterations | None = None
         self.iter, self.stopped = 0, False
         self.losses: deque[float] = deque(maxlen=params.average_loss)
         self.callbacks: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        if hasattr(self.net.backend, "recorder"):
+            self.iterations = Iterations(self)
         self._saved = -1, ""  # the iteration of the last snapshot, and its state file
         self._test_start: dict[str, Any] | None = None  # what a snapshot keeps while a test is under way
         self._shown_at, self._shown_iter = time.monotonic(), 0
@@ -144,8 +148,16 @@ class Solver:
         self._shown_at, self._shown_iter = time.monotonic(), self.iter
         self.stopped, self._test_start = False, None
         end = self.iter + iterations
-        while self.iter < end and self._iterate():
-            pass
+        try:
+            while self.iter < end and self._iterate():
+                pass
+        finally:
+            self.settle()
+
+    def settle(self) -> None:
+        """Reads and reports what iterations have left on a device; elsewhere there is nothing to do."""
+        if self.iterations is not None:
+            self.iterations.settle()
 
     def apply_update(self) -> None:
         """Moves the parameters along the gradients that stand in them; counts as one iteration."""
@@ -164,6 +176,7 @@ class Solver:
 
     def test_all(self) -> None:
         """Tests every test net."""
+        self.settle()
         if self.test_nets:
             self._test_start = run_state(self)
         for index in range(len(self.test_nets)):
@@ -198,12 +211,14 @@ class Solver:
 
         Raises NetError for parameters that are not finite, unless that is allowed: older files stay the last word.
         """
+        self.settle()
         self._check_parameters()
         self._saved = self.iter, snapshots.save(self, self._test_start or run_state(self))
         return self._saved[1]
 
     def restore(self, path: str) -> None:
         """Goes on from a solver state, ours exactly, Caffe's as Caffe does."""
+        self.settle()
         snapshots.restore(self, path)
         self._saved, self._test_start = (-1, ""), None
 
@@ -239,13 +254,18 @@ class Solver:
         for on_start, _ in self.callbacks:
             on_start()
         display = bool(params.display) and self.iter % params.display == 0
+        debug = display and params.debug_info
         if display:
+            self.settle()
             self._check_parameters()
-        if self.updater.early:
-            self._take_loss(self.passes.forward(), display)
+        if self.iterations is not None and self.iterations.takes(debug):
+            self.iterations.run(display)
+        elif self.updater.early:
+            self.take_loss(self.passes.forward(), display, self.lr)
             self.backward_and_update()
         else:
-            self._take_loss(self._accumulate(debug=display and params.debug_info), display)
+            self.settle()
+            self.take_loss(self._accumulate(debug), display, self.lr)
             for _, on_gradients_ready in self.callbacks:
                 on_gradients_ready()
             self.apply_update()
@@ -253,11 +273,12 @@ class Solver:
             self.snapshot()
         return self._answer() is not Request.STOP
 
-    def _take_loss(self, loss: float, display: bool) -> None:
+    def take_loss(self, loss: float, display: bool, lr: float) -> None:
+        """What an iteration's loss leads to: an error if it is not finite, else a report."""
         if not self.allow_nan and not math.isfinite(loss):
             raise not_finite(self.net, self.iter, loss)
         self.losses.append(loss)
-        self._report(loss, display)
+        self._report(loss, display, lr)
 
     def _check_parameters(self) -> None:
         spoilt = None if self.allow_nan else spoilt_parameter(self.net, self.iter)
@@ -275,11 +296,11 @@ class Solver:
                 loss += self.passes.forward_backward()
         return loss / self.params.iter_size
 
-    def _report(self, loss: float, display: bool) -> None:
+    def _report(self, loss: float, display: bool, lr: float) -> None:
         now = time.monotonic()
         shown = tuple(outputs_of(self.net)) if display else ()
         self.observer.on_iteration(Report(
-            self.iter, self.params.max_iter, self.smoothed_loss, loss, self.lr, display, self.params.display, shown,
+            self.iter, self.params.max_iter, self.smoothed_loss, loss, lr, display, self.params.display, shown,
             seconds=now - self._shown_at, iterations=self.iter - self._shown_iter,
         ))
         if display:

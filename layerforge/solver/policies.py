@@ -17,6 +17,7 @@ class Policy:
     Class attributes
       name    the lr_policy of a solver text
       needs   fields that must be above 0
+      reads_loss  whether `advance` looks at the loss
 
     Attributes
       current_step    how many steps were taken, as Caffe's state files keep it
@@ -24,6 +25,7 @@ class Policy:
 
     name: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
+    reads_loss: ClassVar[bool] = True  # of those that have an `advance`
 
     def __init__(self, params: SolverParams) -> None:
         self.params, self.current_step = params, 0
@@ -80,6 +82,11 @@ def make_policy(params: SolverParams) -> Policy:
         raise PrototxtError(f"solver: {problem}", where=params.where("lr_policy"),
                             hint=did_you_mean(params.lr_policy, POLICIES) or f"the policies are {', '.join(POLICIES)}")
     return POLICIES[params.lr_policy](params)
+
+
+def looks_at_loss(policy: Policy) -> bool:
+    """Whether the rate depends on the loss."""
+    return policy.reads_loss and type(policy).advance is not Policy.advance
 
 
 def learning_rate(policy: Policy, iteration: int) -> float:
@@ -143,7 +150,7 @@ class Fixed(Policy):
 class StepPolicy(Policy):
     """base_lr · gamma^⌊iteration / stepsize⌋"""
 
-    name, needs = "step", ("stepsize",)
+    name, needs, reads_loss = "step", ("stepsize",), False
 
     def rate(self, iteration: int) -> float:
         return self.params.base_lr * power(self.params.gamma, iteration // self.params.stepsize)
@@ -180,7 +187,7 @@ class MultiStep(Policy):
     At most one step is taken per iteration, so that equal stepvalues take effect one iteration apart, as in Caffe.
     """
 
-    name = "multistep"
+    name, reads_loss = "multistep", False
 
     def __init__(self, params: SolverParams) -> None:
         super().__init__(params)

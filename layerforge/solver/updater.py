@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from layerforge.core.blob import Blob
+from layerforge.core.errors import NotRecordable
 from layerforge.core.storage import HOST, Representation, Storage
 from layerforge.core.use import Access, Use
 from layerforge.graph.memory import Around
@@ -38,8 +40,12 @@ class Updater:
             Storage(each.blob.count, each.blob.dtype) for _ in range(self.rule.histories) for each in net.learnable
         ]
         self._moves: dict[int, Step] = {}  # learnable number → what it gets in this iteration
+        self._arrays: dict[int, list[Any]] = {}  # learnable number → what the last update moved
+        self.ours = type(self.rule).__module__ == Rule.__module__  # others may look at any number, also at padding
         recorder = getattr(net.backend, "recorder", None)
-        self.moving = Recorded(recorder, self._move, self._storages, what="the update", renumbers=True)
+        self._records = recorder is not None
+        self.moving = Recorded(recorder, self.move, self.storages, what="the update", renumber=self.renumber,
+                               reason="" if self.ours else f"the rule {self.rule.name!r} is the user's own")
         self.seconds, self.early, self._ready = 0.0, False, net.completions()
         self._held = net.memory.around.held
         self.set_early(False)
@@ -69,12 +75,12 @@ class Updater:
     def apply(self, iteration: int, loss: float, say: Say) -> None:
         """One update of every parameter from its gradient. Where lr_mult is 0, parameter and history stay."""
         with self.net.taking_lent(), saying_what_fits(self.net):  # the histories are taken now
-            self._plan(iteration, loss, say)
+            self.plan(iteration, loss, say, self._clipping)
             self.moving()
 
     def backward(self, iteration: int, loss: float, say: Say) -> None:
         """Backward, and each parameter's update as soon as its gradient is complete: what backward and apply do."""
-        self._plan(iteration, loss, say)
+        self.plan(iteration, loss, say, self._clipping)
         self.net.backward(self._finish)
 
     def _finish(self, number: int) -> None:
@@ -85,8 +91,8 @@ class Updater:
                 self._update(i, step)
         self.seconds += time.perf_counter() - began
 
-    def _plan(self, iteration: int, loss: float, say: Say) -> None:
-        """What every parameter gets in this iteration."""
+    def plan(self, iteration: int, loss: float, say: Say, clipping: Callable[[Say], float]) -> None:
+        """What every parameter gets in this iteration, with the factor that `clipping` finds."""
         params = self.params
         news = self.policy.advance(iteration, loss)
         if news:
@@ -97,7 +103,7 @@ class Updater:
         decay, regular = weight_decay(params, iteration), params.regularization_type
         part = momentum(params, iteration, rate)
         self._moves.clear()
-        scale = self._clipping(say) / params.iter_size
+        scale = clipping(say) / params.iter_size
         for i, each in enumerate(self.net.learnable):
             if not each.lr_mult:
                 continue
@@ -105,40 +111,61 @@ class Updater:
             self._moves[i] = Step(rate * each.lr_mult, iteration, part, scale,
                                   l2=local if regular == "L2" else 0.0, l1=local if regular == "L1" else 0.0)
 
-    def _move(self) -> None:
+    def move(self) -> None:
+        """Moves every parameter as planned."""
         for i, step in self._moves.items():
             self._update(i, step)
 
-    def _storages(self) -> list[Storage]:
+    def renumber(self) -> None:
+        """The launches of `move` again, where only their numbers are wanted. Touches no storage.
+
+        Raises NotRecordable when other parameters are to be moved than last time.
+        """
+        if self._moves.keys() != self._arrays.keys():
+            raise NotRecordable("other parameters are moved than before")
+        for i, step in self._moves.items():
+            w, g, *history = self._arrays[i]
+            self.rule.update(self.net.update_ops, w, g, history, step)
+
+    def storages(self) -> list[Storage]:
         """All that an update reads and writes."""
         return [*(s for each in self.net.learnable for s in (each.blob.data, each.blob.diff)), *self.history]
+
+    def gradients(self) -> list[Any]:
+        """The gradients of all parameters, as arrays."""
+        return [each.blob.diff.array(self._home(each.blob)) for each in self.net.learnable]
 
     def _update(self, i: int, step: Step) -> None:
         blob = self.net.learnable[i].blob
         home = self._home(blob)
         moved = [blob.data, blob.diff, *self.history[i :: len(self.net.learnable)]]
-        w, g, *history = (storage.array(home) for storage in moved)
+        w, g, *history = arrays = [storage.array(home) for storage in moved]
         self.rule.update(self.net.update_ops, w, g, history, step)
         for storage in moved:
             storage.wrote(home)
         if self.net.memory.packs:
             blob.data.trim(home)
+        if self._records:
+            self._arrays[i] = arrays
 
     def _home(self, blob: Blob) -> Representation:
         """Where parameter, gradient and history are updated: the layout that the plan keeps the parameter in."""
-        ours = type(self.rule).__module__ == Rule.__module__  # others may not keep an engine's padding zero
-        return blob.data.home if ours and blob.data.home is not HOST else self.net.backend.representation
+        return blob.data.home if self.ours and blob.data.home is not HOST else self.net.backend.representation
 
     def _clipping(self, say: Say) -> float:
         """clip_gradients / ‖all gradients‖ where the norm is larger, else 1."""
         bound = self.params.clip_gradients
         if bound < 0:
             return 1.0
-        arrays = [each.blob.diff.array(self._home(each.blob)) for each in self.net.learnable]
-        norm = math.sqrt(self.net.update_ops.sum_of_squares(arrays))
+        norm = math.sqrt(self.net.update_ops.sum_of_squares(self.gradients()))
         if not norm > bound:
             return 1.0
         scale = bound / norm
+        self.say_clipped(norm, scale, say)
+        return scale
+
+    def say_clipped(self, norm: float, scale: float, say: Say) -> None:
+        """Caffe's line about a gradient that was too long."""
+        bound = self.params.clip_gradients
         say(f"Gradient clipping: scaling down gradients (L2 norm {norm:g} > {bound:g}) by scale factor {scale:g}",
             "sgd_solver.cpp:99")
-        return scale

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cpu_kernels import needs_compiler
 from tape import TapeBackend, failing
+from tiny_solver import SMALL as NET
 from tiny_solver import Recorder, histories, parameters, solver_text
 
 from layerforge.core.storage import HOST
@@ -14,30 +15,14 @@ from layerforge.schema.read import parse_solver
 from layerforge.solver.loop import Solver
 from layerforge.solver.rules import RULES, Rule
 
-NET = """
-name: "small"
-layer { name: "data" type: "DummyData" top: "data" top: "label"
-  dummy_data_param { shape { dim: 2 dim: 2 dim: 6 dim: 6 } shape { dim: 2 }
-                     data_filler { type: "gaussian" } data_filler { value: 1 } } }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" param { lr_mult: 1 } param { lr_mult: 2 }
-  convolution_param { num_output: 5 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
-layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }
-layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
-layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool" pooling_param { kernel_size: 2 stride: 2 } }
-layer { name: "drop" type: "Dropout" bottom: "pool" top: "pool" }
-layer { name: "ip" type: "InnerProduct" bottom: "pool" top: "ip"
-  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
-"""
-
 
 @pytest.fixture(autouse=True)
 def compiler():
     needs_compiler()
 
 
-def make(fields="", net=NET, records=True, **changed):
-    backend = TapeBackend(records)
+def make(fields="", net=NET, records=True, order="main first", **changed):
+    backend = TapeBackend(records, order)
     observer = Recorder()
     definition = parse_solver(solver_text(fields, net, **changed), "solver.prototxt")
     return Solver(definition, backend=backend, observer=observer)
@@ -71,9 +56,10 @@ def test_replay_equals_running_step_by_step(case):
     for solver in (recorded, stepwise):
         solver.step(7)
     same(recorded, stepwise)
-    assert recorded.passes.launches >= 4 and recorded.updater.moving.launches >= 4
-    assert not recorded.passes.reasons and not recorded.updater.moving.reason
-    assert stepwise.passes.launches == 0 and "records nothing" in stepwise.passes.reasons[0]
+    assert recorded.iterations.launches >= 5 and not recorded.iterations.reason
+    assert recorded.passes.launches == recorded.updater.moving.launches == 0
+    assert stepwise.iterations is None and stepwise.passes.launches == 0
+    assert "records nothing" in stepwise.passes.reasons[0]
 
 
 def test_work_in_a_recording_is_not_done_twice():
@@ -81,7 +67,7 @@ def test_work_in_a_recording_is_not_done_twice():
     solver.step(2)
     before = parameters(solver)
     solver.step(1)  # recorded and launched once
-    assert solver.passes.launches == 1
+    assert solver.iterations.launches == 1
     assert all((a != b).any() for a, b in zip(before[:2], parameters(solver)[:2]))
 
 
@@ -104,7 +90,7 @@ def test_arrays_that_users_hold_stay_live():
         solver.step(3)
         np.testing.assert_array_equal(array, parameters(solver)[0].reshape(-1))
     np.testing.assert_array_equal(*held)
-    assert solvers[0].passes.launches == 5
+    assert solvers[0].iterations.launches == 5
 
 
 def test_restored_run_draws_what_it_would_have_drawn(tmp_path, monkeypatch):
@@ -145,7 +131,7 @@ def test_reshape_is_recorded_anew():
             net.blobs["data"].data.set(batch)
             solver.step(1)
     same(*solvers)
-    assert solvers[0].passes.launches == 4  # two of each size that came four times
+    assert solvers[0].iterations.launches == 4  # two of each size that came four times
 
 
 def test_test_nets_are_recorded():
@@ -187,8 +173,8 @@ def test_rule_that_makes_arrays_is_run_step_by_step(caplog, monkeypatch):
         for solver in (recorded, stepwise):
             solver.step(5)
     same(recorded, stepwise)
-    assert "the update is not recorded as a CUDA graph: sign makes a new array" in caplog.text
-    assert recorded.updater.moving.launches == 0 and recorded.passes.launches == 3
+    assert "'small' are not recorded as one CUDA graph each: the rule 'Signs' is the user's own" in caplog.text
+    assert recorded.iterations.launches == recorded.updater.moving.launches == 0 and recorded.passes.launches == 3
 
 
 def test_refusal_of_cuda_is_shown_and_nothing_is_lost(caplog):
@@ -197,15 +183,17 @@ def test_refusal_of_cuda_is_shown_and_nothing_is_lost(caplog):
         recorded.step(5)
     stepwise.step(5)
     same(recorded, stepwise)
-    assert "operation not permitted when stream is capturing" in recorded.passes.reasons[0]
-    assert caplog.text.count("is not recorded") == 2
+    assert "operation not permitted when stream is capturing" in recorded.iterations.reason
+    assert "the iteration is not recorded as a CUDA graph: CUDA refuses: operation" in caplog.text
+    assert recorded.iterations.launches == 0
 
 
 def test_hooks_run_step_by_step():
     solver, called = make(), []
     solver.net.hooks["after_forward"].append(called.append)
     solver.step(4)
-    assert len(called) == 4 * len(solver.net.layers) and solver.passes.launches == 0
+    assert len(called) == 4 * len(solver.net.layers)
+    assert solver.passes.launches == solver.iterations.launches == 0
 
 
 def test_gradients_are_those_of_the_last_replay():

@@ -22,14 +22,16 @@ ROOM = 1 << 16  # doubles
 class Numbers:
     """The table: rows of eight 8-byte numbers, float64 or uint64, on the host and on the device.
 
-    host, device   (ROWS, WIDTH) float64 arrays; the host's is page-locked where there is a GPU
+    host, device   (ROWS, WIDTH) float64 arrays
     """
 
     def __init__(self, host: np.ndarray, device: Any) -> None:
         self.host, self.device = host, device
         self._kinds: list[Any] = []  # the type of every row
         self._draws: list[tuple[int, Any, int]] = []  # row, key of its random stream, draw number when recorded
-        self._at: int | None = None  # the row to be written anew, None while rows are added
+        self._rewritten: list[int] = []  # the rows that are written anew before every launch
+        self._once = False
+        self._at: int | None = None  # which of them is next, None while rows are added
 
     def __len__(self) -> int:
         return len(self._kinds)
@@ -51,16 +53,26 @@ class Numbers:
             if len(self._kinds) == len(self.host):
                 raise NotRecordable(f"an iteration has more than {len(self.host)} kernels with changing numbers")
             self._kinds.append(dtype)
+            if not self._once:
+                self._rewritten.append(len(self._kinds) - 1)
             return len(self._kinds) - 1
-        index = self._at
-        if index >= len(self._kinds) or self._kinds[index] is not dtype:
+        if self._at >= len(self._rewritten) or self._kinds[self._rewritten[self._at]] is not dtype:
             raise NotRecordable("the iteration has launches that were not recorded")
         self._at += 1
-        return index
+        return self._rewritten[self._at - 1]
+
+    @contextlib.contextmanager
+    def once(self) -> Iterator[None]:
+        """Rows that are added inside keep their numbers; draws move on all the same."""
+        self._once = True
+        try:
+            yield
+        finally:
+            self._once = False
 
     @contextlib.contextmanager
     def rewriting(self) -> Iterator[None]:
-        """Inside, rows are written from the first on again, in the order in which they were recorded."""
+        """Inside, the rows are written anew, in the order in which they were recorded."""
         self._at = 0
         try:
             yield

@@ -8,29 +8,32 @@ from typing import Any
 
 import numpy as np
 
+from layerforge.backends.cupy.control import Control
+from layerforge.backends.cupy.device import Stage
+from layerforge.backends.cupy.feed import Feed
 from layerforge.backends.cupy.launcher import ROWS, WIDTH, Launcher, Numbers
 from layerforge.core.errors import NotRecordable
 
 
 class Recording:
-    """What was recorded: `launch` runs it again."""
+    """What was recorded: `launch` runs it again.
 
-    def __init__(self, stream: Any, numbers: Numbers) -> None:
-        self.numbers = numbers
+    numbers  the table of its changing numbers
+    sent     where they arrive on the device: the table itself, unless the graph's first kernel takes them from there
+    """
+
+    def __init__(self, stream: Any, numbers: Numbers, sent: Any, stages: list[Stage]) -> None:
+        self.numbers, self.sent = numbers, sent
         self.graph: Any = None
-        self._stream, self._sent = stream, None
-
-    def wait(self) -> None:
-        """Until the numbers of the last launch are on the device, so that they may be written anew."""
-        if self._sent is not None:
-            self._sent.synchronize()
+        self._stream, self._stages = stream, stages
 
     def launch(self) -> None:
         """Sends the changing numbers and runs the graph; returns before it is done."""
         rows = len(self.numbers)
         if rows:
-            self.numbers.device[:rows].set(self.numbers.host[:rows], stream=self._stream)
-            self._sent = self._stream.record()
+            staged = self._stages[0]
+            self._stages.reverse()  # the next launch takes the other one
+            staged.send(self.numbers.host[:rows], self.sent[:rows])
         self.graph.launch(stream=self._stream)
 
 
@@ -43,17 +46,28 @@ class Recorder:
     def __init__(self, cupy: Any, stream: Any, kernels: Launcher, memory: Any) -> None:
         self._cupy, self._stream, self._kernels, self.memory = cupy, stream, kernels, memory
 
+    def control(self) -> Control:
+        """The numbers of a training run that judges itself."""
+        return Control(self._kernels, self.memory)
+
+    def feed(self, control: Control) -> Feed:
+        """What brings the batches of such a run."""
+        return Feed(self._cupy, self._stream, self.memory, control)
+
     @contextlib.contextmanager
-    def recording(self) -> Iterator[Recording]:
+    def recording(self, control: Control | None = None) -> Iterator[Recording]:
         """What is put on the stream inside is recorded instead of run.
 
+        control  of the run; once it is halted, the recording repeats the numbers of its last launch
         Raises NotRecordable when something inside cannot be recorded; the stream is as it was then.
         """
-        taken = Recording(self._stream, self._table())
+        taken = self._recording(control is not None)
         self._kernels.numbers, self.memory.recording = taken.numbers, True
         try:
             self._stream.begin_capture()
             try:
+                if control is not None:
+                    control.take_numbers(taken.numbers.device.reshape(-1), taken.sent.reshape(-1))
                 yield taken
             except BaseException:
                 with contextlib.suppress(self._cupy.cuda.runtime.CUDARuntimeError):
@@ -68,7 +82,6 @@ class Recorder:
     @contextlib.contextmanager
     def renumbering(self, taken: Recording) -> Iterator[None]:
         """Kernels launched inside do not run: their changing numbers are written for the recording's next launch."""
-        taken.wait()
         self._kernels.numbers, self._kernels.muted = taken.numbers, True
         try:
             with taken.numbers.rewriting():
@@ -76,13 +89,17 @@ class Recorder:
         finally:
             self._kernels.numbers, self._kernels.muted = None, False
 
+    def once(self) -> contextlib.AbstractContextManager[None]:
+        """While recording: the numbers of what is launched inside do not change, draws apart."""
+        numbers = self._kernels.numbers
+        return contextlib.nullcontext() if numbers is None else numbers.once()
+
     def address(self, array: Any) -> int:
         """Where the array lies on the device."""
         return int(array.data.ptr)
 
-    def _table(self) -> Numbers:
-        import cupyx
-
-        host = cupyx.empty_pinned((ROWS, WIDTH), np.float64)
-        host[...] = 0
-        return Numbers(host, self._cupy.zeros((ROWS, WIDTH), np.float64))
+    def _recording(self, apart: bool) -> Recording:
+        numbers = Numbers(np.zeros((ROWS, WIDTH)), self._cupy.zeros((ROWS, WIDTH), np.float64))
+        sent = self._cupy.zeros((ROWS, WIDTH), np.float64) if apart else numbers.device
+        stages = [Stage(self._cupy, self._stream), Stage(self._cupy, self._stream)]
+        return Recording(self._stream, numbers, sent, stages)

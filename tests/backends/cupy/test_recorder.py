@@ -38,18 +38,14 @@ class Stream:
         return types.SimpleNamespace(synchronize=lambda: self.log.append("wait"))
 
 
-class PlainRecorder(Recorder):
-    def _table(self):
-        return Numbers(np.zeros((ROWS, WIDTH)), np.zeros((ROWS, WIDTH)).view(Array))
-
-
 @pytest.fixture
 def parts():
     stream, kernels = Stream(), Launcher(np)
     runtime = types.SimpleNamespace(CUDARuntimeError=Fault)
-    cupy = types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=runtime))
+    cuda = types.SimpleNamespace(runtime=runtime, alloc_pinned_memory=bytearray)
+    cupy = types.SimpleNamespace(cuda=cuda, zeros=lambda shape, dtype: np.zeros(shape, dtype).view(Array))
     memory = DeviceMemory(cupy, 0, stream)
-    return PlainRecorder(cupy, stream, kernels, memory), stream, kernels, memory
+    return Recorder(cupy, stream, kernels, memory), stream, kernels, memory
 
 
 def test_recording_is_launched_with_its_numbers(parts):
@@ -64,8 +60,17 @@ def test_recording_is_launched_with_its_numbers(parts):
         assert kernels.muted
         kernels.changing(np.float64, (2.0, 3.0))
     taken.launch()
-    assert stream.log[4:] == ["wait", ("set", 1), "launch"]
+    assert stream.log[4:] == [("set", 1), "launch"]
     assert row[:2].tolist() == [2.0, 3.0] and not kernels.muted
+
+
+def test_numbers_wait_only_for_the_launch_before_the_last(parts):
+    recorder, stream, kernels, _ = parts
+    with recorder.recording() as taken:
+        kernels.changing(np.float64, (1,))
+    for _ in range(3):
+        taken.launch()
+    assert stream.log == ["begin", "end", *[("set", 1), "launch"] * 2, "wait", ("set", 1), "launch"]
 
 
 def test_recording_without_numbers_sends_none(parts):
@@ -141,6 +146,19 @@ def test_other_launches_than_recorded_are_refused():
         numbers.row(np.float64, (1,))
         with pytest.raises(NotRecordable, match="not recorded"):
             numbers.row(np.float64, (1,))
+
+
+def test_rows_that_are_written_once_are_passed_over():
+    numbers = Numbers(np.zeros((ROWS, WIDTH)), np.zeros((ROWS, WIDTH)))
+    numbers.row(np.float64, (1,))
+    with numbers.once():
+        numbers.row(np.uint64, (2,), "draws")
+    numbers.row(np.float64, (3,))
+    with numbers.rewriting():
+        numbers.row(np.float64, (10,))
+        numbers.row(np.float64, (30,))
+    numbers.redraw({"draws": 5})
+    assert numbers.host[:3, 0].tolist() == [10, np.array(7, np.uint64).view(np.float64), 30]
 
 
 def test_full_table_is_said():
