@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from layerforge.net.fitting import saying_what_fits
 from layerforge.net.recorded import Recorded
 from layerforge.solver.policies import looks_at_loss
 
@@ -116,8 +117,8 @@ class Iterations:
         batches = solver.params.iter_size
         for k in range(batches):
             solver.passes.prepare()
-            self._feed.send(solver.passes.inputs())
-            with solver.net.taking_lent():
+            with solver.net.taking_lent(), saying_what_fits(solver.net):
+                self._feed.send(solver.passes.inputs())
                 self._parts[min(k, 1) if k < batches - 1 else -1]()
             self._feed.done()
         self._pending.append(each)

@@ -63,6 +63,6 @@ def test_a_replay_converts_the_weights_itself():
     before, put = stream.launches, []
     stream.do = lambda work, do=stream.do: (put.append(work), do(work))
     assert solver._iterate() and stream.launches == before + 1
-    works = len(solver.iterations._parts[0]._taken[next(iter(solver.iterations._parts[0]._taken))].recording.graph._works)
-    assert len(put) == works + 2  # the graph, its end, and the table of numbers
+    (taken,) = solver.iterations._parts[0]._taken.values()
+    assert len(put) == len(taken.recording.graph._works) + 2  # the graph, its end, and the table of numbers
     assert weights.array(HOST).any()
