@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,17 @@ NOTHING = 2  # the turn of a value that has not changed
 
 @dataclass
 class Lane:
-    """Two pages of page-locked memory, two places on the device, and which of them holds what comes next."""
+    """How one value travels.
 
-    pages: list[np.ndarray]
-    places: list[Any]
+    pages, places  two of page-locked memory, two on the device
+    turn           which of them holds what comes next
+    direct         it does not travel: the device itself writes it
+    """
+
+    pages: list[np.ndarray] = field(default_factory=list)
+    places: list[Any] = field(default_factory=list)
     turn: int = NOTHING
+    direct: bool = False
 
 
 class Feed:
@@ -30,7 +36,7 @@ class Feed:
         copies    place[t] = page[t]       once the iteration of two turns ago is done
         compute   x = place[t]             once the copy has arrived; a part of the iteration
 
-    generation  rises when places have moved: a recording points into them
+    generation  rises when places have moved, or a value comes another way: a recording fits no more
     """
 
     def __init__(self, cupy: Any, stream: Any, memory: Any, control: Control) -> None:
@@ -41,14 +47,22 @@ class Feed:
         self._turn, self.generation = 0, 0
 
     def send(self, storages: Sequence[Storage]) -> None:
-        """Starts the copies of those whose newest value is the host's. The device's memory counts as fresh from now on,
-        as the only one on the device: layouts are converted from it within the iteration."""
+        """Starts the copies of those whose newest value is the host's; what the device wrote stays where it is.
+
+        The device's memory counts as fresh from now on, as the only one on the device: layouts are converted from it
+        within the iteration.
+        """
         self._turn = turn = 1 - self._turn
         moved = False
         for storage in storages:
-            lane = self._lane(storage)
-            fresh = storage.fresh()
+            lane, fresh = self._lanes.setdefault(storage, Lane()), storage.fresh()
             lane.turn = NOTHING
+            if lane.direct != (bool(fresh) and HOST not in fresh):
+                lane.direct = not lane.direct
+                self.generation += 1
+            if lane.direct:
+                continue
+            self._make_room(lane, storage)
             if HOST not in fresh or self._memory in fresh or storage.held(self._memory) is None:
                 storage.array(self._memory)  # at once, in the order of the computation
             else:
@@ -70,26 +84,28 @@ class Feed:
     def take(self, storages: Sequence[Storage]) -> None:
         """Each value to where the iteration reads it, if it has changed."""
         for storage in storages:
-            lane, x = self._lanes[storage], storage.array(self._memory)
-            self._control.take_batch(x, *(place[: x.size] for place in lane.places), lane.turn)
+            lane = self._lanes[storage]
+            if not lane.direct:
+                x = storage.array(self._memory)
+                self._control.take_batch(x, *(place[: x.size] for place in lane.places), lane.turn)
 
     def stay(self, storages: Sequence[Storage]) -> None:
         """What the device holds is the value: a halted run took none of what was sent since."""
         for storage in storages:
-            storage.wrote(self._memory)
+            if not self._lanes[storage].direct:
+                storage.wrote(self._memory)
 
     def done(self) -> None:
         """The iteration is on the stream."""
         self._stream.record(self._done[self._turn])
 
-    def _lane(self, storage: Storage) -> Lane:
-        lane = self._lanes.get(storage)
-        if lane is None or lane.places[0].size < storage.count:
-            size, kind = storage.nbytes, storage.dtype
-            pages = [np.frombuffer(self._cupy.cuda.alloc_pinned_memory(size), kind, storage.count) for _ in range(2)]
-            lane = Lane(pages, [self._cupy.empty(storage.count, kind) for _ in range(2)])
-            self._lanes[storage] = lane
-            self.generation += 1
-            # the memory may be some that work on the computation's stream has just given back
-            self._copies.wait_event(self._stream.record())
-        return lane
+    def _make_room(self, lane: Lane, storage: Storage) -> None:
+        if lane.places and lane.places[0].size >= storage.count:
+            return
+        count, kind = storage.count, storage.dtype
+        pinned = self._cupy.cuda.alloc_pinned_memory
+        lane.pages = [np.frombuffer(pinned(storage.nbytes), kind, count) for _ in range(2)]
+        lane.places = [self._cupy.empty(count, kind) for _ in range(2)]
+        self.generation += 1
+        # the memory may be some that work on the computation's stream has just given back
+        self._copies.wait_event(self._stream.record())

@@ -101,9 +101,21 @@ def test_value_that_the_device_wrote_is_left_alone():
     line = Line()
     for value in (1, 2):
         line.iteration(value)
+    before = line.feed.generation
     line.x.claim(line.memory)[...] = 7
     line.iteration()
-    assert line.saw()[-1] == [7] * COUNT
+    assert line.saw()[-1] == [7] * COUNT and line.feed.generation == before + 1
+    line.iteration(8)
+    assert line.saw()[-1] == [8] * COUNT and line.feed.generation == before + 2
+
+
+def test_layout_that_the_device_wrote_is_not_converted():
+    line, other = Line(), TapeBackend().representation
+    other.to_host = lambda source, target: pytest.fail("a copy was made")
+    line.x.claim(other)
+    line.feed.send([line.x])
+    line.feed.take([line.x])
+    assert line.x.fresh() == (other,)
 
 
 def test_larger_batches_get_larger_places_and_that_is_told():
