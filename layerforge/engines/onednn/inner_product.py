@@ -24,7 +24,6 @@ def inner_product(context: Context, steps: Sequence[Any]) -> Work:
     wide = layer.first == 1 and 3 <= len(seen) <= 5 and not layer.params.transpose
     inner = seen[1:] if wide else (layer.k,)  # with its axes, blocked inputs fit without a reorder
     x_shape, w_shape, y_shape = (layer.m, *inner), (outputs, *inner), (layer.m, outputs)
-    order = layouts.exchanged(w_shape, 0, 1, F32) if layer.params.transpose else layouts.plain(w_shape, F32)
     b = layer.b.blob if layer.b else None
     bias = layouts.plain(b.shape, F32) if b else None
     y = layouts.plain(y_shape, context.type_of(top))
@@ -46,10 +45,15 @@ def inner_product(context: Context, steps: Sequence[Any]) -> Work:
     any_x, any_w = layouts.any(x_shape), layouts.any(w_shape)
     wishes = [(known.desc, any_w)] if known.shape == x_shape else []
     if step.needed and not wide and layouts.values == F32:  # plain weights serve all three passes
-        wishes.insert(0, (layouts.plain(x_shape).desc, order.desc))
+        wishes.insert(0, (layouts.plain(x_shape).desc, _order(context, layer, w_shape).desc))
     if step.needed and wide and layouts.values != F32 and wishes:  # in the layout of the gradient: the copy is a cast
         wishes.insert(0, (known.desc, layouts.like(known, w_shape).desc))
     forward = best(make, (any_x, any_w), *wishes)
+    if wide and not step.needed and layer.m > 1 and "gemm:jit" in forward.impl:
+        flat = make(layouts.plain((layer.m, layer.k)).desc, layouts.any((outputs, layer.k)))
+        if "brgemm" in flat.impl:  # which reads many weights up to three times as fast: that pays for a plain x
+            forward, w_shape = flat, (outputs, layer.k)
+    order = _order(context, layer, w_shape)
     x, weights = forward.layout(n.SRC), forward.layout(n.WEIGHTS)
     stored = layouts.stored(weights, order)
     arguments: list[Argument] = [
@@ -70,6 +74,13 @@ def inner_product(context: Context, steps: Sequence[Any]) -> Work:
             work.backwards.append(relu_backward(context, top, y, slope))
         work.backwards += _backward(context, step, forward, (x, weights, y), order)
     return work
+
+
+def _order(context: Context, layer: Any, shape: tuple[int, ...]) -> Layout:
+    """How the layer's plain weights lie."""
+    if layer.params.transpose:
+        return context.layouts.exchanged(shape, 0, 1, F32)
+    return context.layouts.plain(shape, F32)
 
 
 def _axes(context: Context, bottom: Blob) -> tuple[int, ...]:
