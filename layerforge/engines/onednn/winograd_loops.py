@@ -14,14 +14,10 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from llvmlite import ir
-
-from layerforge.engines.onednn.compiled import TEAM
-from layerforge.engines.onednn.emitter import Emitter
+from layerforge.engines.onednn.emitter import INT, Emitter
 
 WIDTH, TILE, SIZE = 16, 6, 4
 NUMBERS = 10  # slots before the pointers
-_INT, _POINTER = ir.IntType(64), ir.PointerType()
 
 
 class Place(NamedTuple):
@@ -37,23 +33,15 @@ class Tiles(Emitter):
     """The function around the loop over a thread's tiles."""
 
     def __init__(self, name: str, pointers: int) -> None:
-        made = ir.Module(name)
-        function = ir.Function(made, ir.FunctionType(ir.VoidType(), [_POINTER]), name)
-        super().__init__(function.append_basic_block(), WIDTH)
-        slots = function.args[0]
-        self.first, self.count, self.rows, self.columns, self.high, self.wide, *rest = (
-            self.slot(slots, i, _INT) for i in range(NUMBERS)
-        )
+        super().__init__(name, WIDTH)
+        self.first, self.count, self.rows, self.columns, self.high, self.across, *rest = self.slots(NUMBERS, INT)
         self.pads, self.vectors, self.stride = rest[:2], rest[2], rest[3]
-        self.pointers = [self.slot(slots, NUMBERS + i, _POINTER) for i in range(pointers)]
-        self._asked = [ir.Function(made, ir.FunctionType(ir.IntType(32), []), asked) for asked in TEAM]
+        self.pointers = self.slots(pointers)
 
     @contextlib.contextmanager
     def tiles(self) -> Iterator[Place]:
         """The tiles of this thread."""
-        thread, threads = (self.sext(self.call(asked, []), _INT) for asked in self._asked)
-        start, end = (self.sdiv(self.mul(self.count, k), threads) for k in (thread, self.add(thread, _INT(1))))
-        with self.counting(start, end) as item:
+        with self.counting(*self.share(self.count)) as item:
             tile, per = self.add(self.first, item), self.mul(self.rows, self.columns)
             inside = self.srem(tile, per)
             yield Place(item, self.sdiv(tile, per), self.sdiv(inside, self.columns), self.srem(inside, self.columns))
@@ -61,14 +49,14 @@ class Tiles(Emitter):
     def places(self, place: Place, size: int, pads: Sequence[Any], kinds: Sequence[tuple[Any, Any]]) -> list[list[Any]]:
         """Addresses of size × size places, the first at (4 · row - pad, 4 · column - pad), for each (picture, stand-in
         for what lies outside)."""
-        top, left = (self.sub(self.mul(k, _INT(SIZE)), pad) for k, pad in zip((place.row, place.column), pads))
+        top, left = (self.sub(self.mul(k, INT(SIZE)), pad) for k, pad in zip((place.row, place.column), pads))
         found: list[list[Any]] = [[] for _ in kinds]
         for i in range(size):
-            y = self.add(top, _INT(i))
-            row = self.mul(self.add(self.mul(place.sample, self.high), y), self.wide)
+            y = self.add(top, INT(i))
+            row = self.mul(self.add(self.mul(place.sample, self.high), y), self.across)
             for j in range(size):
-                x = self.add(left, _INT(j))
-                inside = self.and_(self.icmp_unsigned("<", y, self.high), self.icmp_unsigned("<", x, self.wide))
+                x = self.add(left, INT(j))
+                inside = self.and_(self.icmp_unsigned("<", y, self.high), self.icmp_unsigned("<", x, self.across))
                 at = self.mul(self.add(row, x), self.vectors)
                 for each, (picture, outside) in zip(found, kinds):
                     each.append(self.select(inside, self.at(picture, at), outside))
@@ -106,10 +94,10 @@ def tiled(name: str) -> Any:
     with e.tiles() as place:
         (places,) = e.places(place, TILE, e.pads, [(picture, zeros)])
         target = e.at(matrices, e.mul(place.item, e.vectors))
-        with e.counting(_INT(0), e.vectors) as c:
+        with e.counting(INT(0), e.vectors) as c:
             for i, row in enumerate(e.twice([e.vector(each, c) for each in places], e.into)):
                 for j, value in enumerate(row):
-                    e.store(value, e.at(target, e.add(c, e.mul(e.stride, _INT(TILE * i + j)))), align=4)
+                    e.put(value, target, e.add(c, e.mul(e.stride, INT(TILE * i + j))))
     e.ret_void()
     return e.module
 
@@ -118,18 +106,18 @@ def joined(name: str, relu: bool, added: bool) -> Any:
     """The module that writes y = relu?(Aᵀ m A + bias + other?) of 36 matrices m (tiles, channels)."""
     e = Tiles(name, 5)
     picture, matrices, room, bias, other = e.pointers
-    nothing = [_INT(0)] * 2
+    nothing = [INT(0)] * 2
     with e.tiles() as place:
         kinds = [(picture, room), *([(other, room)] if added else [])]
         targets, *others = e.places(place, SIZE, nothing, kinds)
         source = e.at(matrices, e.mul(place.item, e.vectors))
-        with e.counting(_INT(0), e.vectors) as c:
-            values = [e.vector(source, e.add(c, e.mul(e.stride, _INT(k)))) for k in range(TILE * TILE)]
+        with e.counting(INT(0), e.vectors) as c:
+            values = [e.vector(source, e.add(c, e.mul(e.stride, INT(k)))) for k in range(TILE * TILE)]
             offset = e.vector(bias, c)
             for i, row in enumerate(e.twice(values, e.out_of)):
                 for j, y in enumerate(row):
                     y = e.fadd(y, offset)
                     y = e.fadd(y, e.vector(others[0][SIZE * i + j], c)) if added else y
-                    e.store(e.relu(y) if relu else y, e.at(targets[SIZE * i + j], c), align=4)
+                    e.put(e.relu(y) if relu else y, targets[SIZE * i + j], c)
     e.ret_void()
     return e.module
