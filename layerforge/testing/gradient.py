@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from layerforge.core.storage import HOST
 from layerforge.layers.base import Layer
 from layerforge.testing.harness import Rig
 
@@ -48,6 +49,8 @@ def check_gradient(
         if made.layer.updates_blobs:
             for now, start in zip(made.parameters(), frozen):
                 now[...] = start
+        for view in made.layer.blobs:
+            view.blob.data.wrote(HOST)  # the host's arrays were changed in place; a device has its own
         return made.forward(inputs)
 
     weights = [rng.standard_normal(y.shape) for y in run()]
