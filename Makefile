@@ -53,13 +53,13 @@ bench-layers: $(VENV)/ready ## times layers, updates, data sources, Python's cos
 	$(BIN)/python -m pytest tests/bench -o python_files='bench_*.py' -s $(ARGS)
 
 gpu: $(VENV)/ready ## runs what only a GPU can tell: kernels, recorded cases, replays, a leak check
-	$(BIN)/python -m pytest -m gpu -p no:cacheprovider tests/backends/cupy tests/gpu -rs $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m pytest -p time_limit --seconds 460 -m gpu -p no:cacheprovider -rs tests/gpu tests/backends/cupy $(ARGS)
 
 gpu-plans: $(VENV)/ready ## builds every cuDNN graph of the zoo for a Hopper GPU; needs the libraries, no GPU
 	LAYERFORGE_PLANS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) tests/engines/cudnn/test_plans.py -rs $(ARGS)
 
 bench-gpu: $(VENV)/ready ## times nets on a GPU, beside PyTorch where it is installed
-	$(BIN)/python -m pytest tests/gpu -o python_files='bench_*.py' -s -rs $(ARGS)
+	$(BIN)/python tests/gpu/bench_gpu.py $(ARGS)
 
 layer: $(VENV)/ready ## writes a layer to start from, and its test: make layer NAME=Swish2
 	@$(BIN)/python -m layerforge.testing.skeleton "$(NAME)" layerforge/layers tests/layers

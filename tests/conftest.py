@@ -1,5 +1,6 @@
 """Databases made for a test."""
 
+import checkout  # noqa: F401  where the project is not installed
 import numpy as np
 import pytest
 

@@ -1,8 +1,8 @@
-"""The GPU that scripts of this folder run on, or the stand-in for it: LAYERFORGE_GPU=stand-in proves the scripts without
-one, with few iterations and small nets."""
+"""The GPU that the scripts of this folder run on; LAYERFORGE_GPU=stand-in proves them without one, at a small size."""
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import types
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from layerforge.backends import get_backend
-from layerforge.core.errors import DeviceError
+from layerforge.core.errors import DeviceError, OutOfMemory
 
 STANDS_IN = os.environ.get("LAYERFORGE_GPU") == "stand-in"
 LARGEST = 1 << 30  # bytes that the stand-in gives at once
@@ -47,54 +47,45 @@ def used_bytes(backend: Any) -> int:
     return int(total - free)
 
 
-_made: list[Any] = []
-
-
+@functools.cache
 def stand_in() -> Any:
     """A device of NumPy that answers as a GPU with CuPy does, as far as the scripts ask; its cuDNN is NumPy's too."""
-    if not _made:
-        from numpy_cudnn import NumpyRunner
-        from tape import TapeArray, TapeBackend
+    from numpy_cudnn import NumpyRunner
+    from tape import TapeArray, TapeBackend
 
-        from layerforge.engines.cudnn import library
+    from layerforge.engines.cudnn import library
 
-        backend: Any = TapeBackend()
-        backend.name, backend.device, backend.number = "cupy", "cuda:0", 0
-        backend.use = lambda: None
-        backend.xp = Module(backend.xp, backend.stream if hasattr(backend, "stream") else backend.tape)
-        zeros = backend.representation.zeros
-
-        def limited(count: int, dtype: Any) -> Any:
-            if count * np.dtype(dtype).itemsize > LARGEST:
-                raise DeviceError("unreachable") if backend is None else full(count)
-            return zeros(count, dtype)
-
-        backend.representation.zeros = limited
-        get = TapeArray.get if hasattr(TapeArray, "get") else None
-        TapeArray.get = lambda array, stream=None, out=None: (  # type: ignore[attr-defined]
-            np.array(array) if out is None else get(array, stream, out))
-        library.shared_runner = lambda made: NumpyRunner(made)  # type: ignore[assignment]
-        _made.append(backend)
-    return _made[0]
+    backend: Any = TapeBackend()
+    backend.name, backend.device, backend.number, backend.use = "cupy", "cuda:0", 0, lambda: None
+    backend.xp = Module(backend.xp)
+    backend.representation.zeros = limited(backend.representation.zeros)
+    copy = TapeArray.get
+    TapeArray.get = lambda array, stream=None, out=None: (  # type: ignore[method-assign]
+        np.array(array) if out is None else copy(array, stream, out))
+    library.shared_runner = NumpyRunner  # type: ignore[assignment]
+    return backend
 
 
-def full(count: int) -> Exception:
-    """What a full device says."""
-    from layerforge.core.errors import OutOfMemory
+def limited(zeros: Any) -> Any:
+    """Memory that is full where a GPU's would be."""
 
-    return OutOfMemory(f"GPU 0 has no memory for {count} values", LARGEST, hint="use a smaller batch_size")
+    def take(count: int, dtype: Any) -> Any:
+        if count * np.dtype(dtype).itemsize > LARGEST:
+            raise OutOfMemory("GPU 0 has no memory for so much", LARGEST, hint="use a smaller batch_size")
+        return zeros(count, dtype)
+
+    return take
 
 
 class Module:
     """NumPy with what is asked of cupy.cuda."""
 
-    def __init__(self, xp: Any, stream: Any) -> None:
+    def __init__(self, xp: Any) -> None:
         self._xp = xp
         about = {"name": b"stand-in", "totalGlobalMem": LARGEST, "major": 9, "minor": 0, "multiProcessorCount": 1}
         runtime = types.SimpleNamespace(
-            memGetInfo=lambda: (LARGEST, LARGEST), getDeviceProperties=lambda number: about,
-            driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13000, getDeviceCount=lambda: 1,
-            CUDARuntimeError=RuntimeError,
+            memGetInfo=lambda: (LARGEST, LARGEST), getDeviceProperties=lambda number: about, getDeviceCount=lambda: 1,
+            driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13000, CUDARuntimeError=RuntimeError,
         )
         self.cuda = types.SimpleNamespace(runtime=runtime)
 

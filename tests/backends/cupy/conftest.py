@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from cpu_kernels import CpuKernels, needs_compiler
+from gpu.gpu import open_gpu
 
-from layerforge.backends import get_backend
 from layerforge.backends.cupy import CupyOps
 from layerforge.backends.numpy import NumpyOps
 from layerforge.core.errors import DeviceError
@@ -17,7 +17,7 @@ from layerforge.core.errors import DeviceError
 def gpu_ops() -> CupyOps:
     """The ops of GPU 0; skips where there is none."""
     try:
-        return get_backend("cupy").ops
+        return open_gpu().ops
     except DeviceError as error:
         pytest.skip(f"no GPU: {error.message}")
 

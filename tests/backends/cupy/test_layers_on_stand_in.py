@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from cpu_kernels import needs_compiler
+from gpu.gpu import open_gpu
 from layer_tests import layer_tests
 from tape import TapeBackend
 
-from layerforge.backends import get_backend
 from layerforge.core.errors import DeviceError
 from layerforge.layers.registry import built_in
 
@@ -20,7 +20,7 @@ def device(request):
         needs_compiler()
         return TapeBackend(records=False)
     try:
-        return get_backend("cupy")
+        return open_gpu()
     except DeviceError as error:
         pytest.skip(f"no GPU: {error.message}")
 

@@ -1,0 +1,31 @@
+"""The device of the tests in this folder, or one skip that says why there is none."""
+
+import pytest
+from gpu.gpu import STANDS_IN, open_gpu, reason
+
+from layerforge.cli import machine, options
+from layerforge.pycaffe import modes
+
+WHY = reason()
+
+
+@pytest.fixture
+def device():
+    if WHY:
+        pytest.skip(WHY)
+    return open_gpu()
+
+
+@pytest.fixture
+def by_name(device, monkeypatch):
+    """The facade and the command line find the device: on the stand-in too."""
+    if STANDS_IN:
+        def get_backend(name="numpy", number=0):
+            return device if name == "cupy" else original(name)
+
+        original = options.get_backend
+        for module in (options, modes):
+            monkeypatch.setattr(module, "get_backend", get_backend)
+        monkeypatch.setattr(machine, "gpus", lambda: (["stand-in"], ""))
+        monkeypatch.setattr(machine, "require_gpu", lambda number: None)
+    return device
