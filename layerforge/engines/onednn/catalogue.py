@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from layerforge.engines.onednn import loops, norm_loops
+from layerforge.engines.onednn import cell_loops, loops, norm_loops
 from layerforge.engines.onednn.update_loops import UPDATES
 
 ONCE: dict[str, Callable[..., loops.Loop]] = {"normalise": loops.normalise, **UPDATES}
@@ -15,8 +15,13 @@ TWICE: dict[str, Callable[..., norm_loops.Norm]] = {
 }
 
 
+CELLS: dict[str, Callable[[str], Any]] = {"lstm_forward": cell_loops.forward, "lstm_backward": cell_loops.backward}
+
+
 def make(name: str, width: int, reduced: bool, *options: bool | int) -> Any:
     """LLVM's module with the loop of this name for vectors of so many numbers, bfloat16 in memory if `reduced`."""
+    if name in CELLS:
+        return CELLS[name](name)
     if name in TWICE:
         return norm_loops.module(name, TWICE[name](*options), width, reduced)
     return loops.module(name, ONCE[name](*options), width, reduced)

@@ -98,7 +98,7 @@ RULES: dict[str, Chooser] = {
     "Split": _alone(split),
     "Dropout": _alone(dropout),
     **dict.fromkeys(RECURRENT, _alone(recurrent)),
-    "LSTM": _alone(lstm),
+    "LSTM": lambda steps, index, keep: (lstm if compiler() else recurrent, 1),
     **dict.fromkeys(VIEWS, _alone(view)),
     **dict.fromkeys(FUNCTIONS, _pointwise),
 }

@@ -1,9 +1,4 @@
-"""LSTM: gates that pass through their functions in the products that make them.
-
-The gates i, f and o, which are sigmoids, and the gate g, a tanh, are two values: each step's share of them lies in one
-piece, and a product of weights and state ends with the function. Backward, the slopes follow from the gates' values.
-The states' own arithmetic is NumPy's.
-"""
+"""LSTM: one product and one sweep of a compiled loop for each time step; all else is done for all steps at once."""
 
 from __future__ import annotations
 
@@ -15,10 +10,13 @@ import numpy as np
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST
 from layerforge.core.use import Access, Use
-from layerforge.engines.onednn import numbers as n
+from layerforge.engines.onednn.compiled import compiler, loop
 from layerforge.engines.onednn.primitive import Context, Primitive
-from layerforge.engines.onednn.product import Piece, Product, Size, Slope
+from layerforge.engines.onednn.product import Product, Size
 from layerforge.engines.step import Work
+
+WIDTH = 16
+LEAST = 256  # vectors that a second thread is worth
 
 
 def lstm(context: Context, steps: Sequence[Any]) -> Work:
@@ -36,128 +34,119 @@ def lstm(context: Context, steps: Sequence[Any]) -> Work:
 
 
 class Values:
-    """What forward leaves for backward.
+    """What forward leaves for backward, and the gradients of the gates' sums.
 
-    gates    σ of i, f and o side by side (T, N, 3D), f scaled by cont;  tanh of g (T, N, D)
-    entered  the hidden state that entered each step, scaled by cont (T, N, D)
+    gates    i, f, o and g side by side (T, N, 4D), f scaled by cont
+    entered  the hidden state that entered each step, scaled by cont, and what would enter the next one (T + 1, N, D)
     cells    c[0] … c[T];  squashed  tanh c[1] … tanh c[T]
     """
 
     def __init__(self, layer: Any) -> None:
         t, m, d = layer.steps, layer.streams, layer.d
-        self.gates = Blob((t, m, 3 * d), name="gates"), Blob((t, m, d), name="gate")
-        self.entered, self.cells = Blob((t, m, d), name="entered"), Blob((t + 1, m, d), name="cells")
+        self.gates = Blob((t, m, 4 * d), name="gates")
+        self.entered, self.cells = Blob((t + 1, m, d), name="entered"), Blob((t + 1, m, d), name="cells")
         self.squashed = Blob((t, m, d), name="squashed")
 
-    def uses(self, access: Access, part: str = "data") -> list[Use]:
-        blobs = (*self.gates, self.entered, self.cells, self.squashed) if part == "data" else self.gates
-        return [Use(getattr(blob, part), HOST, access) for blob in blobs]
+    def uses(self, access: Access) -> list[Use]:
+        return [Use(blob.data, HOST, access) for blob in (self.gates, self.entered, self.cells, self.squashed)]
+
+    def claimed(self) -> list[np.ndarray]:
+        """To be written: gates, entered, cells, squashed."""
+        return [_claimed(blob) for blob in (self.gates, self.entered, self.cells, self.squashed)]
+
+    def arrays(self) -> list[np.ndarray]:
+        """As forward left them."""
+        return [_array(blob) for blob in (self.gates, self.entered, self.cells, self.squashed)]
+
+
+class Cell:
+    """The compiled loop of one pass: its arrays are named step by step. `--explain` shows it among the primitives."""
+
+    layouts: tuple[tuple[str, str], ...] = ()
+    arguments: Sequence[Any] = ()
+
+    def __init__(self, name: str, streams: int, d: int, arrays: int) -> None:
+        found = compiler()
+        assert found is not None
+        self.name, self.impl = name, found.impl
+        self._compiler, self._code = found, loop(name, WIDTH)
+        self._slots = np.array([streams, d, *[0] * arrays], np.int64)
+        self._alone = streams * d < 2 * LEAST * WIDTH
+
+    def run(self, *places: int) -> None:
+        """One step; places: the addresses of its arrays."""
+        self._slots[2:] = places
+        self._compiler.run(self._code, self._slots, alone=self._alone)
 
 
 class Verb:
-    """What both passes know.
-
-    pieces  the rows of a parameter that belong to i, f and o, and those that belong to g
-    """
+    """What both passes know: T, N and D as t, m and d, and their products."""
 
     def __init__(self, context: Context, step: Any, values: Values) -> None:
         self.step, self.layer, self.values, self.context = step, step.layer, values, context
         self.t, self.m, self.d = step.layer.steps, step.layer.streams, step.layer.d
-        self.runs: list[Product | Slope] = []
+        self.products: list[Product] = []
         self.flops = 0
+        self.cell: Cell
 
-    def pieces(self, view: Any) -> tuple[Piece, Piece]:
-        return Piece(view.blob, 0, 3 * self.d), Piece(view.blob, 3 * self.d, 4 * self.d)
-
-    def widths(self) -> tuple[int, int]:
-        return 3 * self.d, self.d
-
-    def plan(self, *size: Any, times: int = 1, weights: Any = None, bias: Any = None, after: Any = None,
-             **how: bool) -> Product:
-        made = Product(self.context, Size(*size, **how), weights, bias, after)
-        self.runs.append(made)
+    def plan(self, size: Size, weights: Any = None, bias: Any = None, times: int = 1) -> Product:
+        made = Product(self.context, size, weights and weights.blob, bias and bias.blob)
+        self.products.append(made)
         self.flops += 2 * made.multiplications * times
         return made
 
-    def primitives(self) -> list[Primitive]:
-        return [each.primitive for each in self.runs]
+    def primitives(self) -> list[Primitive | Cell]:
+        return [*(each.primitive for each in self.products), self.cell]
+
+    def weights(self) -> list[Use]:
+        """Parameters in the order of the kernels."""
+        return [use for each in self.products for use in each.primitive.uses() if use.representation is not HOST]
+
+    def flags(self) -> np.ndarray:
+        """cont, and ones for the step behind the last: (T + 1, N)"""
+        given = self.step.bottoms[1].blob.data.array(HOST).reshape(self.t, self.m)
+        return np.concatenate([given, np.ones((1, self.m), np.float32)])
 
 
 class Forward(Verb):
-    """σ and tanh of W_x x[t] + b + W_s s + W_h cont[t] h[t-1], then the states."""
+    """The sums of inputs for all steps; then, step by step, the state's product and the cell."""
 
     def __init__(self, context: Context, step: Any, values: Values) -> None:
         super().__init__(context, step, values)
-        layer, tm = self.layer, self.t * self.m
-        kinds = list(zip(self.widths(), (n.LOGISTIC, n.TANH)))
-        parts = [self.pieces(view) for view in (layer.W, layer.b, layer.Wh)]
-        self.inputs = [
-            self.plan(tm, width, layer.inner, weights=parts[0][k], bias=parts[1][k], trans_b=True)
-            for k, (width, _) in enumerate(kinds)
-        ]
-        self.states = [
-            self.plan(self.m, width, self.d, weights=parts[2][k], after=after, trans_b=True, adds=True, times=self.t)
-            for k, (width, after) in enumerate(kinds)
-        ]
-        self.static = []
+        layer, tm, rows = self.layer, self.t * self.m, 4 * self.d
+        self.input = self.plan(Size(tm, rows, layer.inner, trans_b=True), layer.W, layer.b)
+        self.state = self.plan(Size(self.m, rows, self.d, trans_b=True, adds=True), layer.Wh, times=self.t)
         if layer.static:
-            same = self.pieces(layer.Ws)
-            self.static = [
-                self.plan(self.m, width, layer.Ws.shape[1], weights=same[k], trans_b=True)
-                for k, width in enumerate(self.widths())
-            ]
+            self.static = self.plan(Size(self.m, rows, layer.Ws.shape[1], trans_b=True), layer.Ws)
+        self.cell = Cell("lstm_forward", self.m, self.d, 8)
 
     def uses(self) -> list[Use]:
-        return [*self.values.uses(Access.WRITE), *self.step.uses().forward]
+        return [*self.weights(), *self.values.uses(Access.WRITE), *self.step.uses().forward]
 
     def run(self) -> None:
-        layer, values, (t, m, d) = self.layer, self.values, (self.t, self.m, self.d)
-        bottoms, tops = self.step.bottoms, self.step.tops
-        x, flags = _matrix(bottoms[0].blob, t * m), bottoms[1].blob.data.array(HOST).reshape(t, m, 1)
-        gates = [_claimed(blob) for blob in values.gates]
-        for gate, product, width in zip(gates, self.inputs, self.widths()):
-            product.run(x, gate.reshape(t * m, width))
-        for gate, product, width in zip(gates, self.static, self.widths()):
-            same = np.empty((m, width), np.float32)
-            product.run(_matrix(bottoms[2].blob, m), same)
-            np.add(gate, same, out=gate)
-        first = [buffer.data for buffer in layer.carried]
+        layer, bottoms, tops, (t, m, d) = self.layer, self.step.bottoms, self.step.tops, (self.t, self.m, self.d)
+        gates, entered, cells, squashed = self.values.claimed()
+        self.input.run(_matrix(bottoms[0].blob, t * m), gates.reshape(t * m, 4 * d))
+        if layer.static:
+            same = np.empty((m, 4 * d), np.float32)
+            self.static.run(_matrix(bottoms[2].blob, m), same)
+            np.add(gates, same, out=gates)
+        flags, first = self.flags(), [buffer.data for buffer in layer.carried]
         if layer.exposed:
             first = [view.blob.data.array(HOST).reshape(m, d) for view in bottoms[-2:]]
-        y = _claimed(tops[0].blob)
-        last = self._through(gates, flags, first, y)
-        targets = [_claimed(view.blob)[0] for view in tops[1:]] or [buffer.data for buffer in layer.carried]
-        for target, source in zip(targets, last):
-            np.copyto(target, source)
-
-    def _through(
-        self, gates: list[np.ndarray], flags: np.ndarray, first: list[np.ndarray], y: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """All steps; returns the last states."""
-        d, (sigmoids, tanhs) = self.d, gates
-        entered, cells, squashed = (
-            _claimed(blob) for blob in (self.values.entered, self.values.cells, self.values.squashed)
-        )
-        goes_on = (flags == 1).all(axis=(1, 2))
-        h = first[0]
+        np.multiply(first[0], flags[0][:, None], out=entered[0])
         np.copyto(cells[0], first[1])
-        for t in range(self.t):
-            if goes_on[t]:
-                np.copyto(entered[t], h)
-            else:
-                np.multiply(h, flags[t], out=entered[t])
-            self.states[0].run(entered[t], sigmoids[t])
-            self.states[1].run(entered[t], tanhs[t])
-            i, f, o = sigmoids[t][:, :d], sigmoids[t][:, d : 2 * d], sigmoids[t][:, 2 * d :]
-            if not goes_on[t]:
-                np.multiply(f, flags[t], out=f)
-            cell, term, h = cells[t + 1], squashed[t], y[t]
-            np.multiply(f, cells[t], out=cell)
-            np.multiply(i, tanhs[t], out=term)
-            np.add(cell, term, out=cell)
-            np.tanh(cell, out=term)
-            np.multiply(o, term, out=h)
-        return h, cells[self.t]
+        y = _claimed(tops[0].blob)
+        arrays = gates, cells, cells[1:], squashed, y, entered[1:], flags, flags[1:]
+        places, entry = [_places(array) for array in arrays], _places(entered)
+        self.state.begin()
+        for k in range(t):
+            now = [start + k * stride for start, stride in places]
+            self.state.at(entry[0] + k * entry[1], now[0])
+            self.cell.run(*now)
+        targets = [_claimed(view.blob)[0] for view in tops[1:]] or [buffer.data for buffer in layer.carried]
+        for target, source in zip(targets, (y[-1], cells[-1])):
+            np.copyto(target, source)
 
 
 class Backward(Verb):
@@ -165,108 +154,70 @@ class Backward(Verb):
 
     def __init__(self, context: Context, step: Any, values: Values) -> None:
         super().__init__(context, step, values)
-        layer, tm, d = self.layer, self.t * self.m, self.d
-        self.slopes = [Slope(context, (self.m, width), by_output)
-                       for width, by_output in zip(self.widths(), (n.LOGISTIC_BY_DST, n.TANH_BY_DST))]
-        self.cell_slope = Slope(context, (self.m, d), n.TANH_BY_DST)
-        self.runs += [*self.slopes, self.cell_slope]
-        adds = (False, True)  # the second piece is added to what the first has made
-        self.back = [self.plan(self.m, d, piece.stop - piece.start, weights=piece, adds=add)
-                     for piece, add in zip(self.pieces(layer.Wh), adds)]
-        self.down = []
-        if step.propagate_down[0]:
-            self.down = [self.plan(tm, layer.inner, piece.stop - piece.start, weights=piece, adds=add)
-                         for piece, add in zip(self.pieces(layer.W), adds)]
-        self.same = []
-        if layer.static and step.propagate_down[2]:
-            self.same = [self.plan(self.m, layer.Ws.shape[1], piece.stop - piece.start, weights=piece, adds=add)
-                         for piece, add in zip(self.pieces(layer.Ws), adds)]
-        self.sums: dict[tuple[int, int], list[Product]] = {}
-        for columns, summed in self._gradients():
-            self.sums[columns, summed] = [self.plan(width, columns, summed, trans_a=True, adds=True)
-                                          for width in self.widths()]
-
-    def _gradients(self) -> list[tuple[int, int]]:
-        """Columns of each parameter that has a gradient, and over how many values it is summed."""
-        layer, tm = self.layer, self.t * self.m
-        sizes = [(layer.inner, tm), (1, tm)]
+        layer, tm, rows, d = self.layer, self.t * self.m, 4 * self.d, self.d
+        wanted, down = layer.needs_gradient, step.propagate_down
+        self.state = self.plan(Size(self.m, d, rows), layer.Wh)
+        self.input = self.plan(Size(tm, layer.inner, rows), layer.W) if down[0] else None
+        self.static = self.plan(Size(self.m, layer.Ws.shape[1], rows), layer.Ws) if layer.static and down[2] else None
+        sizes = {0: Size(rows, layer.inner, tm, trans_a=True, adds=True), 1: Size(1, rows, tm, adds=True),
+                 layer.state_index: Size(rows, d, tm, trans_a=True, adds=True)}
         if layer.static:
-            sizes.append((layer.Ws.shape[1], self.m))
-        sizes.append((self.d, tm))
-        return list(dict.fromkeys(size for size, wanted in zip(sizes, layer.needs_gradient) if wanted))
+            sizes[2] = Size(rows, layer.Ws.shape[1], self.m, trans_a=True, adds=True)
+        self.sums = {k: self.plan(size) for k, size in sizes.items() if wanted[k]}
+        self.cell = Cell("lstm_backward", self.m, d, 8)
 
     def uses(self) -> list[Use]:
-        return [
-            *self.values.uses(Access.READ), *self.values.uses(Access.WRITE, "diff"), *self.step.uses().backward,
-        ]
+        own = [*self.values.uses(Access.READ), Use(self.values.gates.diff, HOST, Access.WRITE)]
+        return [*self.weights(), *own, *self.step.uses().backward]
 
     def run(self) -> None:
-        layer, step, values, (t, m) = self.layer, self.step, self.values, (self.t, self.m)
+        layer, step, (t, m) = self.layer, self.step, (self.t, self.m)
         layer.require(not step.propagate_down[1], "cont has no gradient", hint="set propagate_down: false for it")
-        bottoms, wanted = step.bottoms, layer.needs_gradient
-        x, flags = _matrix(bottoms[0].blob, t * m), bottoms[1].blob.data.array(HOST).reshape(t, m, 1)
-        diffs = [blob.diff.claim(HOST).reshape(blob.shape) for blob in values.gates]
-        self._through(diffs, flags, step.tops[0].blob.diff.array(HOST).reshape(t, m, self.d))
-        flat = [diff.reshape(t * m, -1) for diff in diffs]
-        at = layer.state_index
-        for k, other in ((0, x), (1, np.ones((t * m, 1), np.float32)), (at, _data(values.entered).reshape(t * m, -1))):
-            if wanted[k]:
-                self._sum(layer.blobs[k].blob, flat, other)
-        if self.down:
-            self._into(bottoms[0].blob, self.down, flat)
+        bottoms = step.bottoms
+        diffs = self.values.gates.diff.claim(HOST).reshape(t, m, 4 * self.d)
+        self._through(diffs)
+        flat, x = diffs.reshape(t * m, -1), _matrix(bottoms[0].blob, t * m)
+        others = {0: (flat, x), layer.state_index: (flat, _array(self.values.entered)[:-1].reshape(t * m, -1))}
         if layer.static:
-            same = [diff.sum(axis=0) for diff in diffs]
-            if wanted[2]:
-                self._sum(layer.Ws.blob, same, _matrix(bottoms[2].blob, m))
-            if self.same:
-                self._into(bottoms[2].blob, self.same, same)
-        for view, down in zip(bottoms[2 + layer.static :], step.propagate_down[2 + layer.static :]):
+            same = diffs.sum(axis=0)
+            others[2] = same, _matrix(bottoms[2].blob, m)
+            if self.static:
+                self.static.run(same, bottoms[2].blob.diff.claim(HOST).reshape(m, -1))
+        others[1] = np.ones((1, t * m), np.float32), flat
+        for k, product in self.sums.items():
+            storage = layer.blobs[k].blob.diff
+            a, b = others[k]
+            product.run(a, storage.array(HOST), b)
+            storage.wrote(HOST)
+        if self.input:
+            self.input.run(flat, bottoms[0].blob.diff.claim(HOST).reshape(t * m, -1))
+        exposed = len(bottoms) - layer.exposed
+        for view, down in zip(bottoms[exposed:], step.propagate_down[exposed:]):
             if down:
                 view.blob.diff.claim(HOST).fill(0)
 
-    def _through(self, diffs: list[np.ndarray], flags: np.ndarray, dy: np.ndarray) -> None:
-        """All steps, last first: diffs become the gradients of what the gates' functions were given."""
-        values, d, (d_sigmoids, d_tanhs) = self.values, self.d, diffs
-        sigmoids, tanhs = (_data(blob) for blob in values.gates)
-        cells, squashed = _data(values.cells), _data(values.squashed)
-        goes_on = (flags == 1).all(axis=(1, 2))
-        dh, dc, term = (np.zeros((self.m, d), np.float32) for _ in range(3))
-        for t in reversed(range(self.t)):
-            i, f, o = (sigmoids[t][:, k * d : (k + 1) * d] for k in range(3))
-            di, df, do = (d_sigmoids[t][:, k * d : (k + 1) * d] for k in range(3))
-            np.add(dh, dy[t], out=dh)
-            np.multiply(dh, squashed[t], out=do)
-            np.multiply(dh, o, out=term)
-            self.cell_slope.run(squashed[t], term)
-            np.add(dc, term, out=dc)
-            np.multiply(dc, tanhs[t], out=di)
-            np.multiply(dc, cells[t], out=df)
-            np.multiply(dc, i, out=d_tanhs[t])
-            self.slopes[0].run(sigmoids[t], d_sigmoids[t])
-            self.slopes[1].run(tanhs[t], d_tanhs[t])
-            np.multiply(dc, f, out=dc)
-            self.back[0].run(d_sigmoids[t], dh)
-            self.back[1].run(d_tanhs[t], dh)
-            if not goes_on[t]:
-                np.multiply(dh, flags[t], out=dh)
-
-    def _sum(self, blob: Blob, diffs: Sequence[np.ndarray], other: np.ndarray) -> None:
-        """Adds diffᵀ · other to the parameter's gradient."""
-        storage, start = blob.diff, 0
-        total = storage.array(HOST).reshape(4 * self.d, -1)
-        for diff, product in zip(diffs, self.sums[other.shape[1], other.shape[0]]):
-            product.run(diff, total[start : start + diff.shape[1]], other)
-            start += diff.shape[1]
-        storage.wrote(HOST)
-
-    def _into(self, blob: Blob, products: Sequence[Product], diffs: Sequence[np.ndarray]) -> None:
-        """The bottom's gradient: Σ diff · W."""
-        target = blob.diff.claim(HOST).reshape(diffs[0].shape[0], -1)
-        for product, diff in zip(products, diffs):
-            product.run(diff, target)
+    def _through(self, diffs: np.ndarray) -> None:
+        """All steps, last first."""
+        gates, _, cells, squashed = self.values.arrays()
+        dy = self.step.tops[0].blob.diff.array(HOST).reshape(squashed.shape)
+        dh, dc = np.zeros((2, self.m, self.d), np.float32)
+        flags = self.flags()
+        fixed = dh.ctypes.data, dc.ctypes.data
+        places = [_places(array) for array in (gates, cells, squashed, dy, diffs, flags[1:])]
+        self.state.begin()
+        for k in reversed(range(self.t)):
+            g, c, s, y, d, cont = (start + k * stride for start, stride in places)
+            self.cell.run(g, c, s, y, *fixed, d, cont)
+            if k:
+                self.state.at(d, fixed[0])
 
 
-def _data(blob: Blob) -> np.ndarray:
+def _places(array: np.ndarray) -> tuple[int, int]:
+    """Where it begins, and how far its items lie apart."""
+    return array.ctypes.data, array.strides[0]
+
+
+def _array(blob: Blob) -> np.ndarray:
     values: np.ndarray = blob.data.array(HOST).reshape(blob.shape)
     return values
 
@@ -279,4 +230,3 @@ def _claimed(blob: Blob) -> np.ndarray:
 def _matrix(blob: Blob, rows: int) -> np.ndarray:
     values: np.ndarray = blob.data.array(HOST).reshape(rows, -1)
     return values
-

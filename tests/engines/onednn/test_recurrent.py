@@ -6,6 +6,10 @@ from engines_compare import Pair
 
 from layerforge.core.errors import DeviceError
 from layerforge.core.storage import Traffic
+from layerforge.engines.onednn import engine
+from layerforge.engines.onednn.compiled import compiler
+from layerforge.engines.onednn.lstm import Cell
+from layerforge.engines.onednn.recurrent import Products
 from layerforge.graph.explain import explain
 from layerforge.netdef.types import Phase
 
@@ -16,6 +20,7 @@ try:
 except DeviceError as error:
     pytest.skip(f"oneDNN is not here: {error}", allow_module_level=True)
 
+COMPILED = pytest.mark.skipif(compiler() is None, reason="loops cannot be compiled here")
 T, N, D = 5, 3, 7
 FILL = 'weight_filler { type: "gaussian" std: 0.4 } bias_filler { type: "gaussian" std: 0.4 }'
 FORMS = {
@@ -106,6 +111,48 @@ def test_weights_that_stay_are_brought_into_order_once():
     assert Traffic.copies == before
 
 
+@pytest.mark.parametrize("d", [7, 16, 24, 33])
+def test_rows_that_vectors_do_not_fill_agree(d):
+    pair = Pair(text("LSTM", static=True).replace(f"num_output: {D}", f"num_output: {d}"))
+    pair.run(cont=cont())
+    pair.run(cont=cont(ones=True))
+
+
+@pytest.mark.parametrize("exposed", [False, True])
+def test_where_no_loop_can_be_compiled_the_cell_is_the_layers_own(exposed, monkeypatch):
+    monkeypatch.setattr(engine, "compiler", lambda: None)
+    pair = Pair(text("LSTM", static=True, exposed=exposed))
+    assert isinstance(pair.engine.layer("r").ops, Products)
+    pair.run(cont=cont())
+    pair.run(cont=cont(ones=True))
+
+
+@COMPILED
+def test_the_gates_keep_what_float32_can_tell():
+    x = np.concatenate([np.linspace(-90, 90, 4001), *(sign * np.logspace(-8, 2, 500) for sign in (1, -1)), [0]])
+    x = x.astype(np.float32)
+    sigmoids, tanhs = gates_of(x)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(sigmoids, 1 / (1 + np.exp(-exact)), rtol=4e-7, atol=1e-37)
+    np.testing.assert_allclose(tanhs, np.tanh(exact), rtol=2e-7)
+
+
+@COMPILED
+def test_the_gates_take_infinities_and_keep_nan():
+    sigmoids, tanhs = gates_of(np.array([np.inf, -np.inf, np.nan], np.float32))
+    np.testing.assert_allclose(sigmoids, [1, 0, np.nan], atol=1e-37)
+    np.testing.assert_array_equal(tanhs, [1, -1, np.nan])
+
+
+def gates_of(x):
+    """The values of gate i and of gate g for these sums."""
+    d, one = x.size, np.ones(1, np.float32)
+    gates = np.tile(x, 4)
+    rest = [np.zeros(d, np.float32) for _ in range(5)]
+    Cell("lstm_forward", 1, d, 8).run(*(array.ctypes.data for array in (gates, *rest, one, one)))
+    return gates[:d], gates[3 * d :]
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_changed_weights_are_seen(form):
     pair = Pair(text(form))
@@ -116,12 +163,14 @@ def test_changed_weights_are_seen(form):
     pair.run(cont=cont())
 
 
-@pytest.mark.parametrize(("form", "products"), [("LSTM", 4), ("RNN without an output product", 2)])
+@pytest.mark.parametrize(
+    ("form", "products"), [pytest.param("LSTM", 3, marks=COMPILED), ("RNN without an output product", 2)]
+)
 def test_the_plan_shows_the_products_and_counts_them(form, products):
     pair = Pair(text(form))
     (row,) = (row for row in explain(pair.engine.plan, pair.engine.layers) if row.types == (FORMS[form][0],))
     assert [kernel.run for kernel in row.kernels].count("forward") == products
-    assert {kernel.name for kernel in row.kernels} <= {"matmul", "eltwise_backward"}
+    assert {kernel.name for kernel in row.kernels} <= {"matmul", "lstm_forward", "lstm_backward"}
     assert not any(kernel.impl.startswith("ref") for kernel in row.kernels)
     if form != "LSTM":
         return
