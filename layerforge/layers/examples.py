@@ -152,8 +152,7 @@ EXAMPLES: dict[str, Example] = {
                                (("loc", (1, 400)), ("conf", (1, 2100)), ("priors", (1, 2, 400)))),
     "Resample": _one("resample_param { height: 16 width: 16 type: LINEAR }"),
     "ResizeBilinear": _one('resize_bilinear_param { output_height: 16 output_width: 16 data_format: "NCHW" }'),
-    "ResizeNearestNeighbor": _one('resize_nearest_neighbor_param { scale_height: 2 scale_width: 2'
-                                  ' data_format: "NCHW" }'),
+    "ResizeNearestNeighbor": _one("resize_nearest_neighbor_param { scale_height: 2 scale_width: 2 }", (2, 8, 8, 3)),
     "Correlation": Example("correlation_param { pad: 4 kernel_size: 1 max_displacement: 4 stride_2: 2 }",
                            (("data1", PICTURE), ("data2", PICTURE))),
     "FlowWarp": Example("", (("data", PICTURE), ("flow", (2, 2, 8, 8)))),

@@ -45,7 +45,7 @@ class ResizeParams(Params):
     align_corners: bool = field(bool, False, doc="the first and last values keep their places")
     output_height: int = field(int, at_least=1, doc="the height of y; ⌊scale_height · H⌋ without")
     output_width: int = field(int, at_least=1, doc="the width of y; ⌊scale_width · W⌋ without")
-    data_format: str = field(str, "NHWC", choices=("NHWC", "NCHW"), doc="the order of the axes; NCHW is implemented")
+    data_format: str = field(str, "NHWC", choices=("NHWC", "NCHW"), doc="the order of the axes of x and y")
     scale_height: float = field(float, 1.0, above=0, doc="how much higher y is")
     scale_width: float = field(float, 1.0, above=0, doc="how much wider y is")
     half_pixel_centers: bool = field(bool, False, doc="values stand in the middle of their pixels")
@@ -57,11 +57,38 @@ class TensorFlowResized(Resized):
     def reshape(self, bottom, top):
         p = self.params
         self.require_planes(bottom[0])
-        self.require(p.data_format == "NCHW", f"data_format: {p.data_format}, only NCHW is implemented",
-                     hint='Permute the blob and give data_format: "NCHW"', field="data_format")
-        height, width = bottom[0].shape[2:]
-        high, wide = math.floor(height * p.scale_height), math.floor(width * p.scale_width)
-        self.resample(bottom, top, (p.output_height or high, p.output_width or wide), self.taps_of)
+        last = p.data_format == "NHWC"
+        n, *sizes, c = bottom[0].shape if last else self._moved(bottom[0].shape)
+        outs = [given or math.floor(size * scale) for given, size, scale in zip(
+            (p.output_height, p.output_width), sizes, (p.scale_height, p.scale_width))]
+        self.require(min(*outs, *sizes) >= 1, f"planes of {tuple(sizes)} become {tuple(outs)}",
+                     hint="no side may be empty")
+        top[0].reshape(*((n, *outs, c) if last else (n, c, *outs)))
+        self.rows, self.columns = (self.taps_of(axis, size, out) for axis, (size, out) in enumerate(zip(sizes, outs)))
+        self.planes = [self.scratch((n, c, *each)) for each in (sizes, outs)] if last else []
+
+    def forward(self, bottom, top):
+        if not self.planes:
+            super().forward(bottom, top)
+            return
+        x, y = (each.data for each in self.planes)
+        self.xp.copyto(x, bottom[0].data.transpose(0, 3, 1, 2))
+        self.ops.resize(x, self.rows, self.columns, out=y)
+        self.xp.copyto(top[0].data, y.transpose(0, 2, 3, 1))
+
+    def backward(self, top, propagate_down, bottom):
+        if not self.planes:
+            super().backward(top, propagate_down, bottom)
+        elif propagate_down[0]:
+            dx, dy = (each.data for each in self.planes)
+            self.xp.copyto(dy, top[0].diff.transpose(0, 3, 1, 2))
+            self.ops.resize_gradient(dy, self.rows, self.columns, out=dx)
+            self.xp.copyto(bottom[0].diff, dx.transpose(0, 2, 3, 1))
+
+    @staticmethod
+    def _moved(shape):
+        """(N, C, H, W) as (N, H, W, C)."""
+        return shape[0], *shape[2:], shape[1]
 
     def step(self, size, outputs):
         """How far neighbours of y are apart in x."""
@@ -75,8 +102,8 @@ class ResizeBilinearParams(ResizeParams, message="resize_bilinear_param"):
 class ResizeBilinear(TensorFlowResized):
     """y[p, q] = x between its four neighbours around (p H/Ho, q W/Wo)
 
-    bottom[0]  x (N, C, H, W)
-    top[0]     y (N, C, output_height, output_width)
+    bottom[0]  x (N, H, W, C), with data_format: "NCHW" (N, C, H, W)
+    top[0]     y (N, output_height, output_width, C) or (N, C, output_height, output_width)
 
     align_corners: around (p (H - 1)/(Ho - 1), …); half_pixel_centers: around ((p + ½) H/Ho - ½, …).
     Source: TensorFlow's resize_bilinear, in synopsys-caffe
@@ -100,8 +127,8 @@ class ResizeNearestNeighborParams(ResizeParams, message="resize_nearest_neighbor
 class ResizeNearestNeighbor(TensorFlowResized):
     """y[p, q] = x[⌊p H/Ho⌋, ⌊q W/Wo⌋]
 
-    bottom[0]  x (N, C, H, W)
-    top[0]     y (N, C, output_height, output_width)
+    bottom[0]  x (N, H, W, C), with data_format: "NCHW" (N, C, H, W)
+    top[0]     y (N, output_height, output_width, C) or (N, C, output_height, output_width)
 
     align_corners: p (H - 1)/(Ho - 1) rounded, halves up; half_pixel_centers: ⌊(p + ½) H/Ho⌋.
     Source: TensorFlow's resize_nearest_neighbor, in synopsys-caffe

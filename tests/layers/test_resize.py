@@ -49,6 +49,29 @@ class TestResizeBilinear(LayerTest):
         return between(x, places(4, output_height, **case), places(3, output_width, **case))
 
 
+class TestChannelsLast(LayerTest):
+    layer = ResizeBilinear
+    cases = [dict(output_height=7, output_width=5), dict(scale_height=1.5, align_corners=True)]
+
+    def inputs(self, rng):
+        return [rng.normal(size=(2, 4, 3, 2))]
+
+    def expected(self, x, output_height=6, output_width=3, scale_height=1, **case):
+        planes = between(x.transpose(0, 3, 1, 2), places(4, output_height, **case), places(3, output_width, **case))
+        return planes.transpose(0, 2, 3, 1)
+
+
+class TestNearestChannelsLast(LayerTest):
+    layer = ResizeNearestNeighbor
+    cases = [dict(output_height=8, output_width=3)]
+
+    def inputs(self, rng):
+        return [rng.normal(size=(2, 4, 3, 2))]
+
+    def expected(self, x, **case):
+        return x.repeat(2, axis=1)
+
+
 class TestResizeNearestNeighbor(LayerTest):
     layer = ResizeNearestNeighbor
     cases = [
@@ -112,8 +135,8 @@ def test_resample_takes_its_size_from_a_second_bottom():
 
 
 @pytest.mark.parametrize("layer, case, words", [
-    (ResizeBilinear, dict(output_height=2, output_width=2), "data_format: NHWC, only NCHW is implemented"),
     (ResizeBilinear, dict(data_format="NCHW", scale_height=0.1), "become (0, 4)"),
+    (ResizeBilinear, dict(scale_width=0.2), "become (2, 0)"),
     (Resample, dict(height=3), "y would have planes of (3, 0)"),
 ])
 def test_wrong_sizes_are_refused(layer, case, words):

@@ -174,9 +174,14 @@ def _by_matrices(g: Builder, x: str, rows: np.ndarray, columns: np.ndarray) -> s
 @converts("ResizeBilinear", "ResizeNearestNeighbor", "Resample")
 def resize(g: Builder, call: Call) -> list[str]:
     """Every dialect of resizing is two matrices."""
-    shape, layer = call.bottoms[0], call.layer
-    rows, columns = (taps.matrix(n, np.float32) for taps, n in zip((layer.rows, layer.columns), shape[2:]))
-    return [_by_matrices(g, call.x[0], rows, columns)]
+    shape, layer, x = call.bottoms[0], call.layer, call.x[0]
+    last = getattr(call.params, "data_format", "NCHW") == "NHWC"
+    sizes = shape[1:3] if last else shape[2:]
+    rows, columns = (taps.matrix(n, np.float32) for taps, n in zip((layer.rows, layer.columns), sizes))
+    if not last:
+        return [_by_matrices(g, x, rows, columns)]
+    planes = _by_matrices(g, g.node("Transpose", x, perm=[0, 3, 1, 2]), rows, columns)
+    return [g.node("Transpose", planes, perm=[0, 2, 3, 1])]
 
 
 @converts("Upsample", "UpsampleDarknet")
