@@ -1,7 +1,7 @@
 """What the backend asks of the module cupy, its streams, events and graphs exists in CuPy 14, with those arguments.
 
-cupy_device_api.txt lists it; where cupy is installed, the list is compared with it, device or not. The stand-in for streams
-takes no argument that CuPy does not take.
+cupy_device_api.txt lists it; where cupy is installed, the list is compared with it, device or not. The stand-in for
+streams takes no argument that CuPy does not take.
 """
 
 from __future__ import annotations
@@ -118,7 +118,10 @@ def test_errors_that_are_caught_exist(name: str) -> None:
     assert issubclass(cupy, Exception)
 
 
-@pytest.mark.parametrize("name", [name for name in API if name.startswith(("cuda.Stream", "cuda.Event", "cuda.Graph."))])
+STREAMS = [name for name in API if name.startswith(("cuda.Stream", "cuda.Event", "cuda.Graph."))]
+
+
+@pytest.mark.parametrize("name", STREAMS)
 def test_the_stand_in_takes_no_more_than_cupy(name: str) -> None:
     kind, _, method = name.removeprefix("cuda.").partition(".")
     have = getattr(streams, kind)
