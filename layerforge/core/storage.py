@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -96,10 +96,12 @@ class Storage:
     lent     the host's array was handed out to be read and written at any time
     places   memory from a plan, by representation; None: the storage takes its own. A plan gives a value up when its
              last reader has run, and reading it then is an error
+    handed_out  of the class: whether any array was ever lent in this process
     lasting  it outlives the plan, which places only conversions of it
     resized  a weak reference to what is called when the number of values of a planned storage changes
     """
 
+    handed_out: ClassVar[bool] = False
     __slots__ = ("count", "dtype", "version", "initial", "home", "cleared", "lent", "places", "lasting", "resized",
                  "_gone", "_copies")
 
@@ -169,7 +171,7 @@ class Storage:
             raise _not_kept()
         array: np.ndarray = self.array(HOST)
         self.wrote(HOST)
-        self.lent = True
+        self.lent = Storage.handed_out = True
         return array
 
     def is_lent(self) -> bool:

@@ -238,6 +238,8 @@ class Net:
             storage.array(HOST)
 
     def _lent(self) -> list[Storage]:
+        if not Storage.handed_out:
+            return []
         both = (storage for blob in self.all_blobs for storage in (blob.data, blob.diff))
         return [storage for storage in both if storage.lent and storage.is_lent()]
 

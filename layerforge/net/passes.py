@@ -68,10 +68,14 @@ class Passes:
             Recorded(recorder, run, self.storages, net.rng, what=f"the {kind} pass{name}", reason=refusal)
             for run, kind in ((self._up, "forward"), (self.work, "training"))
         )
+        begin = net.steps[self.first].layers[0] if net.steps else 0
         self._losses = [
-            [(net.blobs[net.graph.blobs[top]], weight) for top, weight in zip(node.tops, weights) if weight]
-            for node, weights in zip(net.graph.nodes, net.gradients.loss_weights)
+            (net.blobs[net.graph.blobs[top]], weight)
+            for node, weights in zip(net.graph.nodes[begin:], net.gradients.loss_weights[begin:])
+            for top, weight in zip(node.tops, weights) if weight
         ]
+        made = {i for node in net.graph.nodes[:begin] for i in node.tops} | set(net.graph.inputs)
+        self._inputs = sorted(made & {i for node in net.graph.nodes[begin:] for i in node.bottoms})
 
     @property
     def reasons(self) -> list[str]:
@@ -109,15 +113,12 @@ class Passes:
 
     def inputs(self) -> list[Storage]:
         """What the recorded steps read, and the host writes."""
-        net, begin = self.net, self.net.steps[self.first].layers[0]
-        made = {i for node in net.graph.nodes[:begin] for i in node.tops} | set(net.graph.inputs)
-        read = {i for node in net.graph.nodes[begin:] for i in node.bottoms}
-        return list(dict.fromkeys(net.blob_list[i].data for i in sorted(made & read) if net.blob_list[i].count))
+        blobs = (self.net.blob_list[i] for i in self._inputs)
+        return list(dict.fromkeys(blob.data for blob in blobs if blob.count))
 
     def losses(self) -> list[tuple[Blob, float]]:
         """The tops of the recorded steps that are part of the loss, with their weights."""
-        begin = self.net.steps[self.first].layers[0]
-        return [pair for pairs in self._losses[begin:] for pair in pairs]
+        return self._losses
 
     def _stepwise(self, recorded: Recorded) -> bool:
         return bool(recorded.reason) or self.hooked

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, ne
 from typing import Any
 
 from layerforge.core.errors import NotRecordable
@@ -45,13 +46,13 @@ class _Taken:
     keys: dict[str, tuple[int, int]]
     places: object
     versions: list[int] = field(default_factory=list)
+    stale: list[int] = field(default_factory=list)  # storages of which it reads copies that it then makes old itself
 
     def note(self) -> None:
-        """The values are those of the last launch from here on. What it read and made stale is to be brought again."""
+        """The values are those of the last launch from here on. Copies that are old now are to be brought again."""
         self.versions = versions_of(self.storages)
-        for i, after in self.after.items():
-            if not set(self.before[i]) <= set(after):
-                self.versions[i] = -1
+        for i in self.stale:
+            self.versions[i] = -1
 
 
 class Recorded:
@@ -109,9 +110,8 @@ class Recorded:
             return False
         if any(self._stream(name).key != key for name, key in taken.keys.items()):
             return False
-        for i, (now, then) in enumerate(zip(versions_of(storages), taken.versions)):
-            if now == then:
-                continue
+        changed = map(ne, versions_of(storages), taken.versions)
+        for i in compress(range(len(storages)), changed):
             storage = storages[i]
             if not storage.cleared:
                 for representation in taken.before[i]:
@@ -168,6 +168,7 @@ class Recorded:
             [[(r, self._recorder.address(storage.held(r))) for r in kinds] for storage, kinds in zip(storages, seen)],
             drawn, {name: self._stream(name).key for name in drawn}, self._places(),
         )
+        taken.stale = [i for i, kinds in taken.after.items() if not set(before[i]) <= set(kinds)]
         taken.note()
         self._taken[key] = taken
         self._launch(taken)
