@@ -95,6 +95,7 @@ class Recorded:
         if taken is not None and self._ready(taken, storages) and self._renumber(taken):
             self._replay(taken)
         elif taken is not None:
+            self._recorder.drop()
             self._taken.clear()
             self._warm = {key: 1}
             self._run()

@@ -55,6 +55,7 @@ class Control:
         self.array, self._kept = self._room[:PLACES], self._room[PLACES:]
         self._seen = 0  # judgements that the host has read
         memory.from_host(np.ones(1), self.array[LOSS_SCALE : LOSS_SCALE + 1])
+        self.take_numbers(self._kept[:0], self._kept[:0])  # loads it: only recordings launch it
 
     @contextlib.contextmanager
     def in_charge(self) -> Iterator[None]:

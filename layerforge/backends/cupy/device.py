@@ -150,7 +150,9 @@ class Stage:
 
     def send(self, source: np.ndarray, target: Any) -> None:
         """Copies in the order of the stream. Waits only for the last copy from here."""
-        if self._sent is not None:
+        if self._sent is None:
+            self._sent = self._cupy.cuda.Event(block=True, disable_timing=True)
+        else:
             self._sent.synchronize()
         size = source.size * target.dtype.itemsize
         if self._room.size < size:
@@ -158,7 +160,7 @@ class Stage:
         staged = self._room[:size].view(target.dtype).reshape(target.shape)
         np.copyto(staged, source.reshape(target.shape), casting="unsafe")
         target.set(staged, stream=self._stream)
-        self._sent = self._stream.record()
+        self._stream.record(self._sent)
 
 
 class DeviceMemory:

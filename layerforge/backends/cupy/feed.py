@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ class Feed:
     def __init__(self, cupy: Any, stream: Any, memory: Any, control: Control) -> None:
         self._cupy, self._stream, self._memory, self._control = cupy, stream, memory, control
         self._copies = cupy.cuda.Stream(non_blocking=True)
-        self._arrived, self._done = ([cupy.cuda.Event(disable_timing=True) for _ in range(2)] for _ in range(2))
+        event = partial(cupy.cuda.Event, block=True, disable_timing=True)
+        self._arrived, self._done = [event(), event()], [event(), event()]
         self._lanes: dict[Storage, Lane] = {}
         self._turn, self.generation = 0, 0
 
@@ -102,6 +104,7 @@ class Feed:
     def _make_room(self, lane: Lane, storage: Storage) -> None:
         if lane.places and lane.places[0].size >= storage.count:
             return
+        self._copies.synchronize()  # pages that are given back must not be on their way any more
         count, kind = storage.count, storage.dtype
         pinned = self._cupy.cuda.alloc_pinned_memory
         lane.pages = [np.frombuffer(pinned(storage.nbytes), kind, count) for _ in range(2)]

@@ -94,6 +94,10 @@ class Recorder:
         numbers = self._kernels.numbers
         return contextlib.nullcontext() if numbers is None else numbers.once()
 
+    def drop(self) -> None:
+        """Before a recording is given up: waits until its numbers have left the page-locked memory."""
+        self._stream.synchronize()
+
     def address(self, array: Any) -> int:
         """Where the array lies on the device."""
         return int(array.data.ptr)

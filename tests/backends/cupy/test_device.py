@@ -46,9 +46,9 @@ class FakeStream(contextlib.nullcontext):
     def synchronize(self):
         self.log.append("synchronize")
 
-    def record(self):
+    def record(self, event):
         self.log.append("record")
-        return types.SimpleNamespace(synchronize=lambda: self.log.append("wait"))
+        event.synchronize = lambda: self.log.append("wait")
 
 
 class FakeDevice(contextlib.nullcontext):
@@ -83,6 +83,7 @@ def fake_cupy(driver=13000, built=13020, devices=1, memory=1 << 20, fault="cudaE
         runtime=runtime,
         Device=FakeDevice,
         Stream=FakeStream,
+        Event=types.SimpleNamespace,
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemory),
         alloc_pinned_memory=bytearray,
     )

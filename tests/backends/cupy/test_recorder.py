@@ -34,15 +34,18 @@ class Stream:
             raise Fault("operation failed due to a previous error during capture\nmore")
         return types.SimpleNamespace(launch=lambda stream: self.log.append("launch"))
 
-    def record(self):
-        return types.SimpleNamespace(synchronize=lambda: self.log.append("wait"))
+    def record(self, event):
+        event.synchronize = lambda: self.log.append("wait")
+
+    def synchronize(self):
+        self.log.append("synchronize")
 
 
 @pytest.fixture
 def parts():
     stream, kernels = Stream(), Launcher(np)
     runtime = types.SimpleNamespace(CUDARuntimeError=Fault)
-    cuda = types.SimpleNamespace(runtime=runtime, alloc_pinned_memory=bytearray)
+    cuda = types.SimpleNamespace(runtime=runtime, alloc_pinned_memory=bytearray, Event=types.SimpleNamespace)
     cupy = types.SimpleNamespace(cuda=cuda, zeros=lambda shape, dtype: np.zeros(shape, dtype).view(Array))
     memory = DeviceMemory(cupy, 0, stream)
     return Recorder(cupy, stream, kernels, memory), stream, kernels, memory
