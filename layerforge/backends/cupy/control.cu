@@ -45,22 +45,35 @@ add_loss(const real* y, int count, double weight, int first, int last, double* c
     if (last) control[LOSS] = __dadd_rn(control[LOSS], control[BATCH]);
 }
 
+// dy = weight * loss scale: where backward begins.
+extern "C" __global__ void seed_loss(real* dy, int count, double weight, const double* control) {
+    EACH(i, count) dy[i] = (real)(weight * control[LOSS_SCALE]);
+}
+
 // Writes the judgement of this iteration into its row of `kept`, (rows, KEPT), in turn.
 // watch: a loss that is not finite halts the run.  bound: clip_gradients, below 0 for none.  batches: iter_size.
+// patience: good iterations before the loss scale doubles, up to `top`; it is halved after an overflow, down to 1. 0: it is
+// fixed; below 0: there is none, and overflows are not looked for.
 extern "C" __global__ void judge(double* control, double* kept, int rows, const double* row, double watch, double bound,
-                                 double batches) {
+                                 double batches, double patience, double top) {
     EACH(i, 1) {
         control[MOVES] = 0;
         if (control[HALTED]) return;
         double most = row ? row[1] : bound, many = row ? row[2] : batches, wide = control[LOSS_SCALE];
+        double patient = row ? row[3] : patience, highest = row ? row[4] : top;
         double loss = control[LOSS] / many, norm = sqrt(control[SQUARES]) / wide, factor = 1;
-        bool overflowed = control[OVERFLOWED] != 0, halts = (row ? row[0] : watch) != 0 && !is_finite(loss);
-        if (most >= 0 && norm > most) factor = most / norm;
+        bool overflowed = control[OVERFLOWED] != 0 || (patient >= 0 && !is_finite(control[SQUARES]));
+        bool halts = (row ? row[0] : watch) != 0 && !is_finite(loss);
+        if (most >= 0 && norm > most && !overflowed) factor = most / norm;
         control[SCALE] = factor / many / wide;
         control[HALTED] = halts;
         control[MOVES] = !halts && !overflowed;
         double* mine = kept + (i64)control[JUDGED] % rows * KEPT;
         mine[0] = loss, mine[1] = norm, mine[2] = factor, mine[3] = control[MOVES];
         control[JUDGED] += 1;
+        if (halts || patient <= 0) return;
+        control[GOOD] = overflowed ? 0 : control[GOOD] + 1;
+        if (overflowed) control[LOSS_SCALE] = wide / 2 < 1 ? 1 : wide / 2;
+        else if (control[GOOD] == patient) control[LOSS_SCALE] = 2 * wide > highest ? highest : 2 * wide, control[GOOD] = 0;
     }
 }

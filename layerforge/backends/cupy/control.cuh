@@ -10,5 +10,6 @@
 #define OVERFLOWED 6   // set by whoever meets a gradient that is not finite, where the numbers are 16 bits wide
 #define JUDGED 7       // iterations that came to a judgement
 #define LOSS_SCALE 8   // what the loss's gradient was multiplied with
+#define GOOD 9         // iterations without overflow since the loss scale last changed
 #define PLACES 16
 #define KEPT 4         // doubles of a judgement: loss, norm, clipping factor, whether parameters moved

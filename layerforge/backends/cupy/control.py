@@ -19,7 +19,7 @@ import numpy as np
 from layerforge.backends.cupy.kernels import blocks
 from layerforge.backends.cupy.sums import sum_channels
 
-MOVES, SCALE, HALTED, BATCH, LOSS, SQUARES, OVERFLOWED, JUDGED, LOSS_SCALE = range(9)
+MOVES, SCALE, HALTED, BATCH, LOSS, SQUARES, OVERFLOWED, JUDGED, LOSS_SCALE, GOOD = range(10)
 PLACES, KEPT = 16, 4  # as in control.cuh
 ROWS = 128  # judgements that the device keeps until the host reads them
 
@@ -54,6 +54,7 @@ class Control:
         self._room = memory.zeros(PLACES + KEPT * self.rows, np.dtype(np.float64))
         self.array, self._kept = self._room[:PLACES], self._room[PLACES:]
         self._seen = 0  # judgements that the host has read
+        self.loss_scale = 1.0, 0  # as the host has last read or written it
         memory.from_host(np.ones(1), self.array[LOSS_SCALE : LOSS_SCALE + 1])
         self.take_numbers(self._kept[:0], self._kept[:0])  # loads it: only recordings launch it
 
@@ -92,12 +93,26 @@ class Control:
             if g.size:
                 sum_channels(self._kernels, g, g, (1, 1, g.size), out=self.array[SQUARES : SQUARES + 1], add=True)
 
-    def judge(self, *, watch: bool, bound: float, batches: int) -> None:
+    def set_loss_scale(self, value: float, good: int) -> None:
+        """What losses' gradients are multiplied with from here on, and for how many good iterations they have been."""
+        if self.loss_scale != (value, good):
+            self._memory.from_host(np.array([value, good], np.float64), self.array[LOSS_SCALE : GOOD + 1])
+            self.loss_scale = value, good
+
+    def seed_losses(self, seeds: Sequence[tuple[Any, float]]) -> None:
+        """dy = weight · loss scale, for the gradient of each loss and its weight."""
+        for dy, weight in seeds:
+            place = dy.size, np.float64(weight), self.array
+            self._kernels.launch("control.cu", "seed_loss", blocks(dy.size), dy, *place, dtype=dy.dtype)
+
+    def judge(self, *, watch: bool, bound: float, batches: int, patience: float = -1, top: float = 0) -> None:
         """Whether and how far the parameters move.
 
-        watch  halts the run at a loss that is not finite;  bound  clip_gradients, below 0 for none;  batches  iter_size
+        watch     halts the run at a loss that is not finite;  bound  clip_gradients, below 0 for none
+        batches   iter_size
+        patience  good iterations after which the loss scale doubles, up to `top`; 0: it is fixed; below 0: there is none
         """
-        row, numbers = self._kernels.changing(np.float64, (watch, bound, batches))
+        row, numbers = self._kernels.changing(np.float64, (watch, bound, batches, patience, top))
         self._kernels.launch("control.cu", "judge", 1, self.array, self._kept, self.rows, row, *numbers)
 
     def read(self) -> tuple[list[Judgement], bool]:
@@ -111,7 +126,7 @@ class Control:
         kept = held[PLACES:].reshape(-1, KEPT)
         found = [Judgement(*kept[i % self.rows, :3].tolist(), bool(kept[i % self.rows, 3]))
                  for i in range(self._seen, end)]
-        self._seen = end
+        self._seen, self.loss_scale = end, (float(held[LOSS_SCALE]), int(held[GOOD]))
         if halted:
             self._memory.from_host(np.zeros(1), self.array[HALTED : HALTED + 1])
         return found, halted

@@ -203,3 +203,51 @@ def test_nothing_moves_after_a_loss_that_is_not_finite(judged, rule):
     judged.iteration(math.nan)
     before, after = updated(judged, rule, 1.0, gradients=[(1.0,)])
     assert after == before
+
+
+def scaled(judged, *gradient, patience=3.0, top=64.0):
+    """An iteration under a loss scale; whether it moves, the scale and its good iterations afterwards."""
+    judged.control.begin()
+    judged.control.add_losses([(judged.put(1.0), 1.0)])
+    judged.control.add_squares([judged.put(*gradient)])
+    judged.control.judge(watch=True, bound=-1.0, batches=1, patience=patience, top=top)
+    ((judgement,), halted) = judged.control.read()
+    assert not halted
+    return judgement.moved, *judged.control.loss_scale
+
+
+def test_overflow_skips_the_update_and_halves_the_loss_scale(judged):
+    judged.control.set_loss_scale(16.0, 2)
+    assert scaled(judged, 1.0, math.inf) == (False, 8.0, 0)
+    assert scaled(judged, math.nan) == (False, 4.0, 0)
+    assert scaled(judged, 3.0) == (True, 4.0, 1)
+
+
+def test_loss_scale_doubles_after_patience_up_to_the_top(judged):
+    judged.control.set_loss_scale(32.0, 0)
+    seen = [scaled(judged, 1.0) for _ in range(6)]
+    assert seen == [(True, s, g) for s, g in ((32, 1), (32, 2), (64, 0), (64, 1), (64, 2), (64, 0))]
+
+
+def test_loss_scale_is_at_least_one(judged):
+    judged.control.set_loss_scale(1.0, 0)
+    assert scaled(judged, math.inf) == (False, 1.0, 0)
+
+
+def test_fixed_loss_scale_stays_and_skips_all_the_same(judged):
+    judged.control.set_loss_scale(16.0, 0)
+    assert scaled(judged, math.inf, patience=0.0) == (False, 16.0, 0)
+    assert scaled(judged, 1.0, patience=0.0) == (True, 16.0, 0)
+
+
+def test_gradients_are_divided_by_the_loss_scale_that_made_them(judged):
+    judged.control.set_loss_scale(4.0, 2)
+    scaled(judged, 8.0)
+    assert place(judged, control.SCALE) == 0.25 and place(judged, control.LOSS_SCALE) == 8.0
+
+
+def test_backward_begins_at_weight_times_loss_scale(judged):
+    judged.control.set_loss_scale(16.0, 0)
+    seeds = judged.put(0, 0), judged.put(0)
+    judged.control.seed_losses([(seeds[0], 0.5), (seeds[1], 2.0)])
+    assert [judged.get(dy) for dy in seeds] == [[8, 8], [32]]
