@@ -276,6 +276,7 @@ class NumpyRunner:
         key.build(make)
         return make
 
+    @np.errstate(all="ignore")  # infinity and NaN are values
     def _compute(self, key: Key, arrays: dict[str, np.ndarray]) -> None:
         tensors = self._build(key).tensors
         assert set(tensors) == set(arrays), f"{key} is given {sorted(arrays)}, it has {sorted(tensors)}"

@@ -86,6 +86,7 @@ class Net:
                 blob.diff.initial = partial(np.array, weight)
         self.memory = Memory(self._steps, self._held(), partial(_shapes, self.blob_list), self._packs())
         self._fitting = [0, 0]  # values of inputs for which memory suffices, forward only and both ways
+        self._loss_factor = 1.0
         self._loss_counts = {id(blob): blob.count for pairs in self._losses for blob, _ in pairs}
 
     @property
@@ -297,10 +298,17 @@ class Net:
             for index in step.layers:
                 hook(index)
 
+    def scale_losses(self, factor: float) -> None:
+        """Backward begins at factor times the weight of each loss from here on."""
+        self._loss_factor = factor
+        for pairs in self._losses:
+            for blob, weight in pairs:
+                blob.diff.claim(HOST)[...] = weight * factor
+
     def _refill(self, blob: Blob, weight: float) -> None:
         """A loss top that changed its count gets its weights again; one that kept it keeps what a user put there."""
         if self._loss_counts[id(blob)] != blob.count:
-            blob.diff.claim(HOST)[...] = weight
+            blob.diff.claim(HOST)[...] = weight * self._loss_factor
             self._loss_counts[id(blob)] = blob.count
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from layerforge.net.fitting import saying_what_fits
 from layerforge.net.recorded import Recorded
+from layerforge.solver.loss_scale import MOST
 from layerforge.solver.policies import looks_at_loss
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ class Iterations:
         solver = self._solver
         each = Pending(solver.iter, solver.lr, display)
         solver.updater.plan(solver.iter, solver.smoothed_loss, each.say, lambda say: 1.0)
+        if solver.loss_scale.active and not self._pending:
+            self.control.set_loss_scale(solver.loss_scale.value, solver.loss_scale.good)
         batches = solver.params.iter_size
         for k in range(batches):
             solver.passes.prepare()
@@ -141,12 +144,16 @@ class Iterations:
             self._feed.stay(solver.passes.inputs())
         for each, judgement in zip(pending, judgements):
             solver.iter = each.iteration
+            if not halted or judgement is not judgements[-1]:
+                solver.take_overflow(not judgement.moved)
             solver.take_loss(judgement.loss, each.display, each.lr)
             for text, source in each.messages:
                 solver.observer.on_message(text, source)
             if judgement.factor != 1:
                 solver.updater.say_clipped(judgement.norm, judgement.factor, solver.observer.on_message)
         solver.iter, self._settled_at = end, time.monotonic()
+        if solver.loss_scale.active:
+            solver.net.scale_losses(solver.loss_scale.value)
 
     @np.errstate(all="ignore")
     def _batch(self, kind: str) -> None:
@@ -156,11 +163,13 @@ class Iterations:
             if kind in ("only", "first"):
                 control.begin()
             self._feed.take(solver.passes.inputs())
+            memory, scaled = self._recorder.memory, solver.loss_scale.active
+            if scaled:
+                control.seed_losses([(blob.diff.claim(memory), weight) for blob, weight in solver.passes.losses()])
             with self._recorder.once():
                 solver.passes.work()
-                memory = self._recorder.memory
                 control.add_losses([(blob.data.array(memory), weight) for blob, weight in solver.passes.losses()])
-                if kind in ("only", "last") and solver.params.clip_gradients >= 0:
+                if kind in ("only", "last") and (scaled or solver.params.clip_gradients >= 0):
                     control.add_squares(solver.updater.gradients())
             if kind in ("only", "last"):
                 self._judge()
@@ -175,8 +184,9 @@ class Iterations:
                 self._solver.updater.renumber()
 
     def _judge(self) -> None:
-        params = self._solver.params
-        self.control.judge(watch=not self._solver.allow_nan, bound=params.clip_gradients, batches=params.iter_size)
+        params, scale = self._solver.params, self._solver.loss_scale
+        self.control.judge(watch=not self._solver.allow_nan, bound=params.clip_gradients, batches=params.iter_size,
+                           patience=scale.patience, top=MOST)
 
     def _storages(self) -> list[Any]:
         both = [*self._solver.passes.storages(), *self._solver.updater.storages()]
@@ -187,8 +197,9 @@ class Iterations:
         memory = self._recorder.memory
         for each in self._solver.net.learnable:
             storage = each.blob.data
-            if memory in storage.fresh() and len(storage.fresh()) > 1:
-                storage.wrote(memory)
+            kept = memory if storage.home.plain else storage.home
+            if kept in storage.fresh() and len(storage.fresh()) > 1:
+                storage.wrote(kept)
 
     def _say_reason(self, why: str) -> None:
         name = f" of {self._solver.net.name!r}" if self._solver.net.name else ""

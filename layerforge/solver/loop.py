@@ -26,6 +26,7 @@ from layerforge.solver.debug import backward_with_info, forward_with_info, not_f
 from layerforge.solver.fine_tuning import take_weights
 from layerforge.solver.interrupt import Request
 from layerforge.solver.iterations import Iterations
+from layerforge.solver.loss_scale import LossScale
 from layerforge.solver.nets import (
     build_test_net,
     build_train_net,
@@ -89,7 +90,10 @@ class Solver:
                          keep=keep)
         files = weights_files(params.weights if weights is None else weights, self.file, params.where("weights"))
         take_weights(files, (self.net, *self.test_nets), self.observer.on_message)
-        self.updater = Updater(self.net, params)
+        self.loss_scale = LossScale(self.net.definition.compute_type, params.loss_scale)
+        self.updater = Updater(self.net, params, self.loss_scale)
+        if self.loss_scale.active:
+            self.net.scale_losses(self.loss_scale.value)
         self.updater.set_early(True)
         check_fits(self.net, self.updater.history, beside=self.test_nets)
         self.passes, self.test_passes = Passes(self.net), [Passes(net) for net in self.test_nets]
@@ -272,6 +276,14 @@ class Solver:
         if self._snapshot_due():
             self.snapshot()
         return self._answer() is not Request.STOP
+
+    def take_overflow(self, overflowed: bool) -> None:
+        """What an iteration that the device has judged means for the loss scale, which it has moved itself."""
+        if not self.loss_scale.active:
+            return
+        self.loss_scale.advance(overflowed)
+        if overflowed:
+            self.observer.on_message(self.loss_scale.said(), "sgd_solver.cpp:99")
 
     def take_loss(self, loss: float, display: bool, lr: float) -> None:
         """What an iteration's loss leads to: an error if it is not finite, else a report."""

@@ -10,6 +10,7 @@ from layerforge.core.errors import DataError, LayerForgeError
 from layerforge.core.storage import HOST
 from layerforge.layers.base import Layer
 from layerforge.net.net import Net
+from layerforge.solver.loss_scale import restored
 
 if TYPE_CHECKING:
     from layerforge.solver.loop import Solver
@@ -23,12 +24,13 @@ def run_state(solver: Solver) -> dict[str, Any]:
     seed, draws    of the random streams
     losses         the window of average_loss
     policy         what the learning-rate policy remembers
+    loss_scale     of FP16: the scale, and the good iterations since it last changed
     layers         per net, for every layer that has a state: [number, name, state]
     """
     nets = named_nets(solver)
     return {
         "seed": solver.rng.seed, "draws": solver.rng.state(), "losses": list(solver.losses),
-        "policy": solver.updater.policy.state(),
+        "policy": solver.updater.policy.state(), "loss_scale": solver.loss_scale.state(),
         "layers": {key: [[i, layer.name, state] for i, layer, state in _states(net)] for key, net in nets},
     }
 
@@ -43,6 +45,9 @@ def load_run_state(solver: Solver, state: Mapping[str, Any], say: Say) -> None:
         solver.losses.clear()
         solver.losses.extend(float(loss) for loss in state["losses"])
         solver.updater.policy.load_state(state["policy"])
+        restored(solver.loss_scale, state)
+        if solver.loss_scale.active:
+            solver.net.scale_losses(solver.loss_scale.value)
         for key, net in named_nets(solver):
             _load_layers(net, state["layers"].get(key, ()), say)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

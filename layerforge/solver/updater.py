@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from layerforge.graph.memory import Around
 from layerforge.net.fitting import saying_what_fits
 from layerforge.net.net import Net
 from layerforge.net.recorded import Recorded
+from layerforge.solver.loss_scale import LossScale
 from layerforge.solver.params import SolverParams
 from layerforge.solver.policies import learning_rate, make_policy, momentum, weight_decay
 from layerforge.solver.rules import Rule, Step, make_rule
@@ -33,8 +35,9 @@ class Updater:
     seconds   spent on moving parameters early so far
     """
 
-    def __init__(self, net: Net, params: SolverParams) -> None:
+    def __init__(self, net: Net, params: SolverParams, loss_scale: LossScale | None = None) -> None:
         self.net, self.params = net, params
+        self.loss_scale = loss_scale or LossScale("FP32")
         self.rule, self.policy = make_rule(params), make_policy(params)
         self.history = [
             Storage(each.blob.count, each.blob.dtype) for _ in range(self.rule.histories) for each in net.learnable
@@ -51,9 +54,11 @@ class Updater:
         self.set_early(False)
 
     def set_early(self, wanted: bool) -> None:
-        """Lets parameters move within backward, where gradients are not needed together: no clipping, no iter_size."""
+        """Lets parameters move within backward, where gradients are not needed together: no clipping, no iter_size,
+        no loss scale."""
         memory, params = self.net.memory, self.params
-        self.early = wanted and memory.packs and params.iter_size == 1 and params.clip_gradients < 0
+        alone = params.iter_size == 1 and params.clip_gradients < 0 and not self.loss_scale.active
+        self.early = wanted and memory.packs and alone
         if not memory.packs or not any(self.net.gradients.layers):
             return  # where nothing moves, conversions stay from pass to pass
         moved = [each for each in self.net.learnable if each.lr_mult]
@@ -73,14 +78,24 @@ class Updater:
 
     @np.errstate(all="ignore")  # a gradient that overflows shows in the next loss, which is watched
     def apply(self, iteration: int, loss: float, say: Say) -> None:
-        """One update of every parameter from its gradient. Where lr_mult is 0, parameter and history stay."""
+        """One update of every parameter from its gradient. Where lr_mult is 0, parameter and history stay; everything
+        stays where gradients overflowed under a loss scale."""
+        scale = self.loss_scale
         with self.net.taking_lent(), saying_what_fits(self.net):  # the histories are taken now
-            self.plan(iteration, loss, say, self._clipping)
-            self.moving()
+            norm = self._norm() if scale.active or self.params.clip_gradients >= 0 else 0.0
+            self.plan(iteration, loss, say, partial(self._clipping, norm))
+            overflowed = scale.active and not math.isfinite(norm)
+            if not overflowed:
+                self.moving()
+        scale.advance(overflowed)
+        if overflowed:
+            say(scale.said(), "sgd_solver.cpp:99")
+        if scale.active:
+            self.net.scale_losses(scale.value)
 
     def backward(self, iteration: int, loss: float, say: Say) -> None:
         """Backward, and each parameter's update as soon as its gradient is complete: what backward and apply do."""
-        self.plan(iteration, loss, say, self._clipping)
+        self.plan(iteration, loss, say, lambda say: 1.0)
         self.net.backward(self._finish)
 
     def _finish(self, number: int) -> None:
@@ -103,7 +118,7 @@ class Updater:
         decay, regular = weight_decay(params, iteration), params.regularization_type
         part = momentum(params, iteration, rate)
         self._moves.clear()
-        scale = clipping(say) / params.iter_size
+        scale = clipping(say) / params.iter_size / self.loss_scale.value
         for i, each in enumerate(self.net.learnable):
             if not each.lr_mult:
                 continue
@@ -152,13 +167,14 @@ class Updater:
         """Where parameter, gradient and history are updated: the layout that the plan keeps the parameter in."""
         return blob.data.home if self.ours and blob.data.home is not HOST else self.net.backend.representation
 
-    def _clipping(self, say: Say) -> float:
-        """clip_gradients / ‖all gradients‖ where the norm is larger, else 1."""
+    def _norm(self) -> float:
+        """‖all gradients‖, without the loss scale."""
+        return math.sqrt(self.net.update_ops.sum_of_squares(self.gradients())) / self.loss_scale.value
+
+    def _clipping(self, norm: float, say: Say) -> float:
+        """clip_gradients / norm where that is larger, else 1."""
         bound = self.params.clip_gradients
-        if bound < 0:
-            return 1.0
-        norm = math.sqrt(self.net.update_ops.sum_of_squares(self.gradients()))
-        if not norm > bound:
+        if bound < 0 or not norm > bound or (self.loss_scale.active and not math.isfinite(norm)):
             return 1.0
         scale = bound / norm
         self.say_clipped(norm, scale, say)

@@ -74,6 +74,6 @@ extern "C" __global__ void judge(double* control, double* kept, int rows, const 
         if (halts || patient <= 0) return;
         control[GOOD] = overflowed ? 0 : control[GOOD] + 1;
         if (overflowed) control[LOSS_SCALE] = wide / 2 < 1 ? 1 : wide / 2;
-        else if (control[GOOD] == patient) control[LOSS_SCALE] = 2 * wide > highest ? highest : 2 * wide, control[GOOD] = 0;
+        else if (control[GOOD] >= patient) control[LOSS_SCALE] = 2 * wide > highest ? highest : 2 * wide, control[GOOD] = 0;
     }
 }

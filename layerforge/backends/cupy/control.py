@@ -108,9 +108,11 @@ class Control:
     def judge(self, *, watch: bool, bound: float, batches: int, patience: float = -1, top: float = 0) -> None:
         """Whether and how far the parameters move.
 
-        watch     halts the run at a loss that is not finite;  bound  clip_gradients, below 0 for none
+        watch     halts the run at a loss that is not finite
+        bound     clip_gradients, below 0 for none
         batches   iter_size
-        patience  good iterations after which the loss scale doubles, up to `top`; 0: it is fixed; below 0: there is none
+        patience  good iterations after which the loss scale doubles, up to `top`; 0: it is fixed; below 0: there is
+                  none
         """
         row, numbers = self._kernels.changing(np.float64, (watch, bound, batches, patience, top))
         self._kernels.launch("control.cu", "judge", 1, self.array, self._kept, self.rows, row, *numbers)
