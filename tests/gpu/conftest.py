@@ -4,9 +4,25 @@ import pytest
 from gpu.gpu import STANDS_IN, open_gpu, reason
 
 from layerforge.cli import machine, options
+from layerforge.core.errors import DeviceError
+from layerforge.engines import VARIABLE, default_engines
 from layerforge.pycaffe import modes
 
 WHY = reason()
+
+
+def one_skip(values, ids):
+    """Parameters; without a GPU a single one, which is skipped."""
+    return [pytest.param(v, id=i) for v, i in zip(values, ids)] if not WHY else [pytest.param(None, id="all")]
+
+
+def engines_of(device, kind, monkeypatch):
+    """Of cuDNN with this type; none for "". Skips where cuDNN cannot be had."""
+    monkeypatch.setenv(VARIABLE, f"CUDNN:{kind}" if kind else "NONE")
+    try:
+        return default_engines(device)
+    except DeviceError as error:
+        pytest.skip(f"cuDNN cannot be used: {error.message}")
 
 
 @pytest.fixture

@@ -39,10 +39,13 @@ def reason() -> str:
     return ""
 
 
-def used_bytes(backend: Any) -> int:
-    """Of the device, by everything on it."""
-    gc.collect()
+def used_bytes(backend: Any, live: bool = False) -> int:
+    """Of the device, by everything on it; live: without what CuPy keeps for later."""
+    if live:
+        gc.collect()
     backend.synchronize()
+    if live:
+        backend.xp.get_default_memory_pool().free_all_blocks()
     free, total = backend.xp.cuda.runtime.memGetInfo()
     return int(total - free)
 
@@ -88,6 +91,7 @@ class Module:
             driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13000, CUDARuntimeError=RuntimeError,
         )
         self.cuda = types.SimpleNamespace(runtime=runtime)
+        self.get_default_memory_pool = lambda: types.SimpleNamespace(free_all_blocks=lambda: None)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._xp, name)

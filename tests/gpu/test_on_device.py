@@ -1,11 +1,8 @@
 """What only a GPU can tell. `make gpu` runs it; elsewhere one skip says why it does not run."""
 
-import importlib.util
-
 import numpy as np
 import pytest
-from golden_cases import GOLDEN, run_case
-from gpu.conftest import WHY
+from gpu.conftest import engines_of, one_skip
 from gpu.gpu import STANDS_IN, few, used_bytes
 from layer_tests import layer_tests
 from picture_device import compressed, picture
@@ -15,14 +12,12 @@ import layerforge as caffe
 from layerforge.backends import get_backend
 from layerforge.backends.cupy.layout import KINDS, ChannelsLast, form_of
 from layerforge.cli.main import main
-from layerforge.core.errors import DataError, DeviceError, OutOfMemory
+from layerforge.core.errors import OutOfMemory
 from layerforge.core.random import Random
 from layerforge.core.storage import HOST
 from layerforge.data.images import decode
-from layerforge.engines import VARIABLE, default_engines
 from layerforge.net.build import build_net
 from layerforge.netdef.types import Phase
-from layerforge.pycaffe import modes
 from layerforge.schema.read import parse_net, parse_solver
 from layerforge.solver.loop import Solver
 from layerforge.testing.gradient import check_gradient
@@ -30,21 +25,6 @@ from layerforge.testing.gradient import check_gradient
 pytestmark = pytest.mark.gpu
 
 TYPES = ["", "FP32", "TF32", "BF16", "FP16"][:: few(1, 3)]  # "": the kernels of the backend, the others by cuDNN
-CASES = sorted(GOLDEN.rglob("*.npz"))[:: few(1, 60)]
-
-
-def one_skip(values, ids):
-    """Parameters; without a GPU a single one, which is skipped."""
-    return [pytest.param(v, id=i) for v, i in zip(values, ids)] if not WHY else [pytest.param(None, id="all")]
-
-
-def engines_of(device, kind, monkeypatch):
-    """Of cuDNN with this type; none for "". Skips where cuDNN cannot be had."""
-    monkeypatch.setenv(VARIABLE, f"CUDNN:{kind}" if kind else "NONE")
-    try:
-        return default_engines(device)
-    except DeviceError as error:
-        pytest.skip(f"cuDNN cannot be used: {error.message}")
 
 
 LENET = """
@@ -120,9 +100,9 @@ def test_lenet_follows_the_curve_of_the_cpu(device, kind, curve_of_the_cpu, monk
 def test_two_thousand_iterations_take_no_more_memory(device, kind, monkeypatch):
     each = solver(device, net=NET, engines=engines_of(device, kind, monkeypatch))
     each.step(few(100, 4))
-    before = used_bytes(device)
+    before = used_bytes(device, live=True)
     each.step(few(2000, 4))
-    assert used_bytes(device) - before <= 8 << 20
+    assert used_bytes(device, live=True) - before <= 8 << 20
 
 
 def test_nets_give_their_memory_back(device):
@@ -132,18 +112,22 @@ def test_nets_give_their_memory_back(device):
         each.close()
 
     run()
-    before = used_bytes(device)
+    before = used_bytes(device, live=True)
     for _ in range(few(20, 2)):
         run()
-    assert used_bytes(device) - before <= 64 << 20
+    assert used_bytes(device, live=True) - before <= 64 << 20
 
 
 def test_full_memory_is_said_with_the_batch_that_fits(device):
-    text = 'layer { name: "s0" type: "Input" top: "s0" input_param { shape { dim: 2000 dim: 1000000 } } }'
+    text = """layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2000 dim: 1 } } }
+        layer { name: "s0" type: "Tile" bottom: "data" top: "s0" tile_param { tiles: 1000000 } }"""
     text += "".join(f'layer {{ name: "s{i}" type: "Sigmoid" bottom: "s{i - 1}" top: "s{i}" }}' for i in range(1, 40))
     with pytest.raises(OutOfMemory, match="With 2000 samples a batch the net needs") as caught:
         build_net(parse_net(text), Phase.TEST, backend=device, engines=()).forward()
-    assert "would fit" in caught.value.hint
+    hint = caught.value.hint
+    del caught
+    used_bytes(device, live=True)  # gives the memory back
+    assert "would fit" in hint
 
 
 GRADIENTS = {name: test for name, test in layer_tests().items() if test.gradient}
@@ -159,22 +143,6 @@ def test_gradient_agrees_with_differences_on_the_device(device, name):
             x += np.where(np.abs(x - kink) < 0.01, 0.05, 0)
     check_gradient(test.layer, case, inputs, phase=test.phase, tops=test.tops, tolerance=test.gradient_tolerance,
                    check_bottoms=test.check_bottoms, backend=device, points=8)
-
-
-@pytest.mark.parametrize("engine", ["NONE", "CUDNN:FP32"], ids=["kernels", "cudnn"])
-@pytest.mark.parametrize("path", one_skip(CASES, [f"{path.parent.name}/{path.stem}" for path in CASES]))
-def test_recorded_case_agrees_on_the_device(path, engine, device, tmp_path, monkeypatch):
-    if engine != "NONE":
-        engines_of(device, "FP32", monkeypatch)
-    monkeypatch.setenv(VARIABLE, engine)
-    monkeypatch.setattr(device, "pictures", None, raising=False)  # recorded pictures were decoded by the CPU
-    monkeypatch.setattr(modes, "backend", lambda: device)
-    try:
-        run_case(path, tmp_path, monkeypatch)
-    except DataError as error:
-        if "lmdb" in error.message and importlib.util.find_spec("lmdb") is None:
-            pytest.skip("lmdb is not installed: its databases cannot be read")
-        raise
 
 
 @pytest.mark.parametrize("shape, padded", [((2, 3, 5, 7), 4), ((3, 33, 1, 1), 40), ((1, 40, 6, 6), 40)])
