@@ -153,7 +153,7 @@ def test_raw_records_are_no_pictures(caplog):
 @pytest.mark.parametrize("wish, level", [("GPU", logging.WARNING), ("AUTO", logging.DEBUG)])
 def test_missing_package_is_said_loudly_where_the_gpu_was_asked_for(wish, level, caplog):
     store(jpegs())
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="layerforge")
     device = picture_device(why="nvidia-nvimgcodec-cu13 is not installed")
     source = check_same(DATA % f"{TRANSFORM} decode: {wish}", device)
     assert source.decoding is None
