@@ -90,6 +90,15 @@ def trained_sum_length(steps: Sequence[Any], index: int, keep: str) -> int:
     return end - index
 
 
+def pooled_length(steps: Sequence[Any], index: int, keep: str) -> int:
+    """3 where the layer at `index`, its ReLU and a pooling of the maxima may be trained as one, else 0."""
+    if keep == "all" or index + 2 >= len(steps) or not steps[index].needed or not fusable_relu(steps, index + 1):
+        return 0
+    pool = steps[index + 2].layer
+    fits = pool.type == "Pooling" and pool.method == "MAX" and not steps[index + 1].layer.slope
+    return 3 if fits and follows(steps, index + 2, keep) and not overwritten(steps, index + 2, KEEP_SIGNS) else 0
+
+
 def _sum_behind(steps: Sequence[Any], index: int, keep: str) -> int:
     """Where the sum stands that takes the output of the convolution at `index`, normalised or not; 0: nowhere."""
     if keep == "all":

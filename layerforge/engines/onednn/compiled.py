@@ -16,6 +16,15 @@ import numpy as np
 TEAM = ("omp_get_thread_num", "omp_get_num_threads", "GOMP_barrier")  # what loops call
 
 
+TRIAL = """
+define void @trial(ptr %place) {
+  %old = load <4 x double>, ptr %place, align 8
+  %new = fadd <4 x double> %old, %old
+  store <4 x double> %new, ptr %place, align 8
+  ret void
+}
+"""
+
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
@@ -42,8 +51,17 @@ class Compiler:
 
     def compile(self, module: Any) -> int:
         """The address of the module's function, which has the module's name."""
+        return self._compile(str(module), module.name)
+
+    def works(self) -> bool:
+        """Whether new code runs: a system may forbid it."""
+        numbers = np.ones(4)
+        self.run(self._compile(TRIAL, "trial"), numbers, alone=True)
+        return bool((numbers == 2).all())
+
+    def _compile(self, text: str, name: str) -> int:
         llvm = self._llvm
-        parsed = llvm.parse_assembly(str(module))
+        parsed = llvm.parse_assembly(text)
         parsed.verify()
         machine = self._machine()
         builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
@@ -51,7 +69,7 @@ class Compiler:
         engine = llvm.create_mcjit_compiler(parsed, machine)
         engine.finalize_object()
         self._engines.append(engine)
-        return int(engine.get_function_address(module.name))
+        return int(engine.get_function_address(name))
 
     def _machine(self) -> Any:
         llvm = self._llvm
@@ -70,9 +88,11 @@ class Compiler:
 
 @functools.cache
 def compiler() -> Compiler | None:
-    """The compiler of this process; None where llvmlite or libgomp is missing, or memory may not hold new code."""
+    """The compiler of this process; None where llvmlite or libgomp is missing, or where no code can be made: that is
+    tried here, for a plan counts on it."""
     try:
-        return Compiler()
+        found = Compiler()
+        return found if found.works() else None
     except (ImportError, OSError, RuntimeError):
         return None
 

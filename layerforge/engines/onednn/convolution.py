@@ -76,12 +76,14 @@ def convolution(
     into: Blob | None = None,
     parameters: tuple[Blob, Blob] | None = None,
     added: Blob | None = None,
+    masked: bool = False,
 ) -> Work:
     """steps: the convolution, and the ReLU behind it if there is a second one.
 
     into        takes the output in place of the top's data
     parameters  weights and bias in place of the layer's own
     added       is added to the output before the ReLU
+    masked      the gradient that comes is that behind the ReLU already
     """
     step, layer = steps[0], steps[0].layer
     slope = steps[1].layer.slope if len(steps) > 1 else None
@@ -114,7 +116,7 @@ def convolution(
     if step.needed:
         if weights.type == F32:
             make_home(w, stored)
-        if slope is not None:
+        if slope is not None and not masked:
             work.backwards.append(relu_backward(context, top, y, slope))
         work.backwards += _backward(context, step, shape, forward, (x, weights, y), stored)
     return work

@@ -13,6 +13,7 @@ from layerforge.engines.fusion import (
     norm_length,
     overwritten,
     pinned,
+    pooled_length,
     sum_length,
     trained_sum_length,
 )
@@ -29,7 +30,7 @@ from layerforge.engines.onednn.lstm import lstm
 from layerforge.engines.onednn.normalization import lrn, softmax
 from layerforge.engines.onednn.normed import convolution_norm, convolution_norm_sum, convolution_sum
 from layerforge.engines.onednn.pointwise import FUNCTIONS, pointwise
-from layerforge.engines.onednn.pooling import pooling
+from layerforge.engines.onednn.pooling import convolution_pooling, pooling
 from layerforge.engines.onednn.primitive import Context
 from layerforge.engines.onednn.recurrent import recurrent
 from layerforge.engines.onednn.step import OneDnnStep
@@ -63,6 +64,8 @@ def _convolution_norm(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
     length = norm_length(steps, index + 1, keep) if behind and not steps[index].layer.axes == 0 else 0
     if length and steps[index + 1].layer.type in ("BatchNorm", "Scale"):
         return convolution_norm, 1 + length
+    if pooled_length(steps, index, keep):
+        return convolution_pooling, 3
     return _with_relu(convolution)(steps, index, keep)
 
 
@@ -161,6 +164,8 @@ class OneDnnEngine:
         ways = [RULES[layer.type](steps, index, self.keep)]
         if ways[0][0] is convolution_norm_sum:
             ways.append(_convolution_norm(steps, index, self.keep))
+        if ways[0][0] is convolution_pooling:
+            ways.append(_with_relu(convolution)(steps, index, self.keep))
         if ways[-1][1] > 1:
             ways.append((ALONE.get(layer.type, ways[-1][0]), 1))
         return ways

@@ -1,19 +1,27 @@
-"""Pooling: MAX and AVE."""
+"""Pooling: MAX and AVE, and MAX with the convolution before it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from layerforge.core.blob import Blob
 from layerforge.engines.onednn import numbers as n
+from layerforge.engines.onednn.convolution import convolution
 from layerforge.engines.onednn.library import dims
 from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Primitive, Read, Write
 from layerforge.engines.onednn.step import workspace
+from layerforge.engines.onednn.weighted import relu_backward
 from layerforge.engines.step import Refused, Work, elements
 
 
-def pooling(context: Context, steps: Sequence[Any]) -> Work:
-    """steps: the pooling alone."""
+def pooling(context: Context, steps: Sequence[Any], gradient: Blob | None = None) -> Work:
+    """steps: the pooling alone.
+
+    gradient  has in its diff what backward reads in place of the top's
+    """
     step, layer = steps[0], steps[0].layer
     bottom, top = step.bottoms[0].blob, step.tops[0].blob
     if layer.method not in ("MAX", "AVE"):
@@ -49,10 +57,23 @@ def pooling(context: Context, steps: Sequence[Any]) -> Work:
     context.writes(top, y)
     if step.needed and step.propagate_down[0]:
         backward = Descriptor(context, "pooling_backward", algorithm, x.desc, y.desc, *window, forward.handle).fast()
-        back: list[Argument] = [Read(n.DIFF_DST, top, "diff", y), Write(n.DIFF_SRC, bottom, "diff", x)]
+        back: list[Argument] = [Read(n.DIFF_DST, gradient or top, "diff", y), Write(n.DIFF_SRC, bottom, "diff", x)]
         if kept:
             back.append(kept)
         work.backwards = [Primitive(backward, back)]
+    return work
+
+
+def convolution_pooling(context: Context, steps: Sequence[Any]) -> Work:
+    """steps: a convolution, its ReLU, and the pooling of the maxima. For training: dx of the ReLU is taken on the
+    maxima, which are positive where the values they were are, so that those need not be kept."""
+    top = steps[2].tops[0].blob
+    passed = Blob(top.shape, np.float32, "passed by the ReLU")
+    work, behind = convolution(context, steps[:2], masked=True), pooling(context, steps[2:], passed)
+    work.forwards += behind.forwards
+    signs = relu_backward(context, top, context.layout_of(top), 0.0, passed)
+    work.backwards = [signs, *behind.backwards, *work.backwards]
+    work.flops += behind.flops
     return work
 
 

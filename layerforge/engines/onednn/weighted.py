@@ -55,8 +55,10 @@ def weight_gradient(context: Context, layer: Any, layout: Layout, order: Layout)
     return Gradient(n.DIFF_WEIGHTS, w, layout, context.layouts.stored(layout, order))
 
 
-def relu_backward(context: Context, blob: Blob, layout: Layout, slope: float) -> Primitive:
-    """dx = dy where y > 0, else slope · dy; in place in the blob's diff."""
+def relu_backward(
+    context: Context, blob: Blob, layout: Layout, slope: float, target: Blob | None = None
+) -> Primitive:
+    """dx = dy where y > 0, else slope · dy; in the blob's diff in place, or in the target's."""
     hint = Descriptor(context, "eltwise_forward", n.TRAINING, n.RELU_BY_DST, layout.desc, layout.desc, slope, 0.0)
     desc = Descriptor(
         context, "eltwise_backward", n.RELU_BY_DST, layout.desc, layout.desc, layout.desc, slope, 0.0, hint.handle
@@ -66,6 +68,6 @@ def relu_backward(context: Context, blob: Blob, layout: Layout, slope: float) ->
         [
             Read(n.DST, blob, "data", layout),
             Read(n.DIFF_DST, blob, "diff", layout),
-            Write(n.DIFF_SRC, blob, "diff", layout),
+            Write(n.DIFF_SRC, target or blob, "diff", layout),
         ],
     )

@@ -104,3 +104,28 @@ def test_without_compiled_loops_primitives_serve(monkeypatch):
     kernels = [kernel.name for step in pair.engine.steps if step.engine == "ONEDNN" for kernel in step.kernels()]
     assert "batch_normalization_forward" in kernels and "norm_forward" not in kernels
     pair.run()
+
+
+POOLED = (
+    f"Convolution c data > c {{ {CONV.replace('32', '20')} }}", "ReLU r c > c",
+    "Pooling p c > p { pooling_param { kernel_size: 3 stride: 2 } }",
+)
+
+
+@pytest.mark.parametrize("behind", [[], ["Dropout d p > p { dropout_param { dropout_ratio: 0 } }"], ["LRN l p > l"]])
+def test_convolution_relu_and_maxima_are_one_step_in_training_and_agree(behind):
+    pair = Pair(net_text(*POOLED, *behind, shape=(3, 5, 11, 8)), keep="outputs")
+    assert pair.engine.steps[1].layers == (1, 2, 3)
+    for _ in range(3):
+        pair.run()
+
+
+@pytest.mark.parametrize("lines", [
+    (*POOLED, "ELU e p > p"),  # the signs are not those of the maxima any more
+    (POOLED[0], "ReLU r c > c { relu_param { negative_slope: 0.1 } }", POOLED[2]),
+    (*POOLED[:2], POOLED[2].replace("kernel_size", "pool: AVE kernel_size")),
+])
+def test_other_chains_with_pooling_stay_apart_and_agree(lines):
+    pair = Pair(net_text(*lines, shape=(3, 5, 11, 8)), keep="outputs")
+    assert pair.engine.steps[1].layers == (1, 2)
+    pair.run()
