@@ -40,13 +40,16 @@ class Buffer:
 
 
 class Workspace:
-    """One block of bytes, as large as the most demanding layer needs."""
+    """One block of bytes, as large as the most demanding layer needs.
+
+    generation  rises when memory is declared anew, or has moved: who points into it looks again
+    """
 
     ALIGNMENT = 64  # bytes, a cache line
 
     def __init__(self, representation: Representation = HOST) -> None:
         self.representation = representation
-        self.nbytes = 0
+        self.nbytes = self.generation = 0
         self._block: Array | None = None
 
     def scratch(self, shape: Sequence[int], dtype: Any, offset: int) -> tuple[Buffer, int]:
@@ -58,11 +61,13 @@ class Workspace:
 
     def kept(self, shape: Sequence[int], dtype: Any) -> Buffer:
         """A buffer of its own."""
+        self.generation += 1
         return Buffer(shape, dtype, self, None)
 
     def slice(self, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """The bytes from `offset` on as an array."""
         if self._block is None or self._block.size < self.nbytes:
             self._block = self.representation.zeros(self.nbytes, np.dtype(np.uint8))
+            self.generation += 1
         size = math.prod(shape) * dtype.itemsize
         return self._block[offset : offset + size].view(dtype).reshape(shape)

@@ -147,6 +147,7 @@ class Layer:
         """Fixed numbers on the layer's backend: read them as `.data`. They move there when first read."""
         blob = Blob(values.shape, self.dtype if dtype is None else dtype, f"{self.name}.constant")
         blob.data.initial = lambda: values
+        self.workspace.generation += 1
         return View(blob, self.backend.representation)
 
     def require(self, condition: bool, message: str, *, hint: str | None = None, field: str = "") -> None:

@@ -65,7 +65,8 @@ class Passes:
         if recorder is not None and refusal:
             log.warning("the passes%s are not recorded as CUDA graphs: %s", name, refusal)
         self._forward, self._both = (
-            Recorded(recorder, run, self.storages, net.rng, what=f"the {kind} pass{name}", reason=refusal)
+            Recorded(recorder, run, self.storages, net.rng, what=f"the {kind} pass{name}", reason=refusal,
+                     places=lambda: net.workspace.generation)
             for run, kind in ((self._up, "forward"), (self.work, "training"))
         )
         begin = net.steps[self.first].layers[0] if net.steps else 0

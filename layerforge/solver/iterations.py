@@ -67,7 +67,7 @@ class Iterations:
             Recorded(
                 recorder, partial(self._batch, kind), self._storages, solver.net.rng, control=self.control,
                 what="the iteration" if kind == "only" else f"the {kind} batch of an iteration",
-                renumber=partial(self._again, kind), places=lambda: self._feed.generation, tidy=self._tidy,
+                renumber=partial(self._again, kind), places=self._places, tidy=self._tidy,
             )
             for kind in kinds
         ]
@@ -191,6 +191,9 @@ class Iterations:
     def _storages(self) -> list[Any]:
         both = [*self._solver.passes.storages(), *self._solver.updater.storages()]
         return list(dict.fromkeys(both))
+
+    def _places(self) -> tuple[int, int]:
+        return self._feed.generation, self._solver.net.workspace.generation
 
     def _tidy(self) -> None:
         """The update makes every other layout of a parameter stale: each batch converts it anew."""

@@ -370,3 +370,13 @@ def test_several_runs_on_one_device_do_not_meet():
             with pytest.raises(NetError):
                 second.step(1)
     same(one, other)
+
+
+def test_memory_that_layers_declare_anew_leads_to_another_recording():
+    recorded, stepwise = make(), make(records=False)
+    for solver in (recorded, stepwise):
+        solver.step(4)
+        solver.net.reshape()
+        solver.step(4)
+    same(recorded, stepwise)
+    assert recorded.iterations.launches == 2 + 2
