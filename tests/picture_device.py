@@ -26,7 +26,7 @@ class OpenCvCodec:
     """Takes JPEG of three channels, as the GPU does; `fails` says of which bytes it gives no picture."""
 
     def __init__(self, fails=lambda data: False):
-        self.fails, self.lots, self.log = fails, 0, []
+        self.fails, self.lots, self.log, self.stream = fails, 0, [], None
 
     def refuses(self, data):
         if not data.startswith(b"\xff\xd8"):
@@ -43,8 +43,14 @@ class OpenCvCodec:
             if not lot.reasons[i]:
                 flag = cv2.IMREAD_COLOR if oriented else cv2.IMREAD_UNCHANGED
                 lot.pictures[i] = self.put(cv2.imdecode(np.frombuffer(data, np.uint8), flag), lot)
-        lot.wait, lot.free = functools.partial(self.log.append, "wait"), functools.partial(self.log.append, "free")
+        lot.wait, lot.free = functools.partial(self.log.append, "wait"), self.free
         return lot
+
+    def free(self):
+        """The pictures go with the lot: the computation has to be done with them."""
+        self.log.append("free")
+        if self.stream is not None:
+            self.stream.synchronize()
 
     @staticmethod
     def put(pixels, lot):
@@ -67,7 +73,9 @@ def picture_device(codec=None, why="", **named):
     def opening():
         if why:
             raise DeviceError(why, hint="pip install it")
-        return codec or OpenCvCodec()
+        made = codec or OpenCvCodec()
+        made.stream = backend.stream
+        return made
 
     backend.pictures = DevicePictures(backend.ops.kernels, backend.representation, opening)
     return backend

@@ -111,7 +111,7 @@ class SourceLayer(Layer):
         if wish == "CPU":
             return
         device, why = getattr(self.backend, "pictures", None), ""
-        pictures = self.source.compressed() if isinstance(self.source, CompressedSource) else "its data is no pictures"
+        pictures = self.source.compressed() if isinstance(self.source, CompressedSource) else "this layer decodes there"
         if device is None:
             why = "the net runs on the CPU"
         elif isinstance(pictures, str):

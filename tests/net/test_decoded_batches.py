@@ -6,6 +6,7 @@ import pytest
 from cpu_kernels import needs_compiler
 from numpy_cudnn import NumpyRunner
 from picture_device import compressed, picture, picture_device
+from streams import ORDERS
 from tiny_solver import parameters, solver_text
 
 from layerforge.core.random import Random
@@ -46,6 +47,7 @@ def trained(backend, steps=8, **how):
 
 def test_recorded_training_is_that_of_the_cpu():
     recorded, cpu = trained(picture_device()), trained(None, engines=())
+    assert not recorded.iterations.reason and recorded.iterations.launches >= 5
     assert not recorded.passes.reasons and recorded.net.layers[0].source.decoding is not None
     for mine, theirs in zip(parameters(recorded), parameters(cpu), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
@@ -56,6 +58,13 @@ def test_recorded_training_is_that_step_by_step_to_the_last_bit():
         recorded, stepwise = trained(picture_device(), keep=keep), trained(picture_device(records=False), keep=keep)
         for mine, theirs in zip(parameters(recorded), parameters(stepwise), strict=True):
             np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_order_of_the_streams_changes_no_bit(order):
+    want, got = trained(picture_device(), 6), trained(picture_device(order=order), 6)
+    for mine, theirs in zip(parameters(got), parameters(want), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def forward(keep, kind="BF16", text=NET, count=2):
