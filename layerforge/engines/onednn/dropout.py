@@ -12,6 +12,7 @@ from layerforge.core.blob import Blob
 from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import U8, Layout
+from layerforge.engines.onednn.pointwise import linear
 from layerforge.engines.onednn.primitive import Context, Descriptor, Primitive, Read, Write
 from layerforge.engines.step import Work, elements
 
@@ -28,9 +29,9 @@ def dropout(context: Context, steps: Sequence[Any]) -> Work:
         if layer.train:
             work.forwards.append(Skip(layer))
         if bottom is not top or layer.factor != 1:
-            work.forwards.append(times(context, bottom, top, "data", x, layer.factor))
+            work.forwards.append(linear(context, bottom, top, "data", x, layer.factor))
             if backward_wanted:
-                work.backwards = [times(context, top, bottom, "diff", x, layer.factor)]
+                work.backwards = [linear(context, top, bottom, "diff", x, layer.factor)]
         return work
     mask, bits = Blob(bottom.shape, np.float32, "mask"), context.layouts.typed(x, U8)
     if bits.row_major and not x.row_major:
@@ -41,12 +42,6 @@ def dropout(context: Context, steps: Sequence[Any]) -> Work:
     if backward_wanted:
         work.backwards = [masked(context, (top, bottom, "diff", x), mask, bits, layer)]
     return work
-
-
-def times(context: Context, source: Blob, target: Blob, part: str, layout: Layout, factor: float) -> Primitive:
-    """target = factor · source"""
-    desc = Descriptor(context, "eltwise_forward", n.INFERENCE, n.LINEAR, layout.desc, layout.desc, factor, 0.0).fast()
-    return Primitive(desc, [Read(n.SRC, source, part, layout), Write(n.DST, target, part, layout)])
 
 
 def masked(

@@ -23,13 +23,13 @@ from layerforge.engines.onednn.compiled import compiler
 from layerforge.engines.onednn.convolution import convolution
 from layerforge.engines.onednn.dropout import dropout
 from layerforge.engines.onednn.inner_product import inner_product
-from layerforge.engines.onednn.joining import concat, eltwise, split, view
+from layerforge.engines.onednn.joining import concat, eltwise, slices, split, view
 from layerforge.engines.onednn.layout import LayoutFactory
 from layerforge.engines.onednn.library import Library
 from layerforge.engines.onednn.lstm import lstm
 from layerforge.engines.onednn.normalization import lrn, softmax
 from layerforge.engines.onednn.normed import convolution_norm, convolution_norm_sum, convolution_sum
-from layerforge.engines.onednn.pointwise import FUNCTIONS, pointwise
+from layerforge.engines.onednn.pointwise import FUNCTIONS, pointwise, power
 from layerforge.engines.onednn.pooling import convolution_pooling, pooling
 from layerforge.engines.onednn.primitive import Context
 from layerforge.engines.onednn.recurrent import recurrent
@@ -98,7 +98,9 @@ RULES: dict[str, Chooser] = {
     "LRN": _alone(lrn),
     "Softmax": _alone(softmax),
     "Concat": _alone(concat),
+    "Slice": _alone(slices),
     "Split": _alone(split),
+    "Power": _alone(power),
     "Dropout": _alone(dropout),
     **dict.fromkeys(RECURRENT, _alone(recurrent)),
     "LSTM": lambda steps, index, keep: (lstm if compiler() else recurrent, 1),

@@ -10,6 +10,7 @@ from layerforge.core.blob import Blob
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import Layout
 from layerforge.engines.onednn.library import OneDnnError, dims
+from layerforge.engines.onednn.pointwise import linear
 from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Primitive, Read, Write
 from layerforge.engines.onednn.step import relu, relu_after
 from layerforge.engines.onednn.weighted import relu_backward
@@ -25,12 +26,6 @@ def total(
     desc = Descriptor(context, "sum", layout.desc, count, (c_float * count)(*factors), descs).fast()
     arguments: list[Argument] = [Read(n.MULTIPLE_SRC + i, blob, part, layout) for i, blob in enumerate(sources)]
     return Primitive(desc, [*arguments, Write(n.DST, target, part, layout)])
-
-
-def scaled(context: Context, source: Blob, target: Blob, layout: Layout, factor: float) -> Primitive:
-    """target.diff = factor · source.diff."""
-    desc = Descriptor(context, "eltwise_forward", n.INFERENCE, n.LINEAR, layout.desc, layout.desc, factor, 0.0).fast()
-    return Primitive(desc, [Read(n.SRC, source, "diff", layout), Write(n.DST, target, "diff", layout)])
 
 
 def eltwise(context: Context, steps: Sequence[Any]) -> Work:
@@ -61,7 +56,7 @@ def eltwise(context: Context, steps: Sequence[Any]) -> Work:
         if slope is not None:
             work.backwards.append(relu_backward(context, top, layout, slope))
         wanted = [(blob, c) for blob, c, down in zip(bottoms, layer.coeff, step.propagate_down) if down]
-        work.backwards += [scaled(context, top, blob, layout, c) for blob, c in wanted]
+        work.backwards += [linear(context, top, blob, "diff", layout, c) for blob, c in wanted]
     return work
 
 
@@ -128,15 +123,18 @@ def _concat(
             inside = layouts.own(
                 library.make("memory_desc_create_submemory", y.desc, dims(blob.shape), dims(offsets))
             )
-            work.backwards.append(_copy(context, top, y, inside, blob, layout))
+            work.backwards.append(_copy(context, (top, "diff", y), inside, blob, layout))
         start += blob.shape[axis]
     return work
 
 
-def _copy(context: Context, source: Blob, whole: Layout, inside: int, target: Blob, layout: Layout) -> Primitive:
-    """target.diff = the part of source.diff that the descriptor `inside` speaks of."""
+def _copy(
+    context: Context, source: tuple[Blob, str, Layout], inside: int, target: Blob, layout: Layout
+) -> Primitive:
+    """target = the part of the source (a blob, its data or diff, the layout) that the descriptor `inside` speaks of."""
+    blob, part, whole = source
     desc = Descriptor(context, "reorder", layout.desc, context.library.engine, first=inside)
-    return Primitive(desc, [Part(n.SRC, source, "diff", whole, inside), Write(n.DST, target, "diff", layout)])
+    return Primitive(desc, [Part(n.SRC, blob, part, whole, inside), Write(n.DST, target, part, layout)])
 
 
 class Part(Read):
@@ -164,7 +162,7 @@ def split(context: Context, steps: Sequence[Any]) -> Work:
     work = Work()
     layout = context.layout_of(bottom)
     if len(tops) == 1:
-        work.backwards = [scaled(context, tops[0], bottom, layout, 1.0)]
+        work.backwards = [linear(context, tops[0], bottom, "diff", layout, 1.0)]
         return work
     try:
         work.backwards = [total(context, tops, "diff", bottom, layout, [1.0] * len(tops))]
@@ -179,3 +177,43 @@ def view(context: Context, steps: Sequence[Any]) -> Work:
     if not steps[0].layer.shares_data:
         raise Refused("pixels are shuffled")
     return Work()
+
+
+def slices(context: Context, steps: Sequence[Any]) -> Work:
+    """y_i = a part of x; backward joins the parts."""
+    step = steps[0]
+    bottom = step.bottoms[0].blob
+    if not 1 <= len(bottom.shape) <= 6:
+        raise Refused(f"{len(bottom.shape)} axes")
+    x = context.layout_of(bottom)
+    wishes = [x, context.layouts.plain(bottom.shape, x.type)]
+    for wish in wishes[: 1 if x.row_major else 2]:
+        try:
+            return _slices(context, step, bottom, wish)
+        except (Refused, OneDnnError) as error:  # parts that begin within a block
+            reason = error
+    raise Refused(str(reason))
+
+
+def _slices(context: Context, step: Any, bottom: Blob, x: Layout) -> Work:
+    layouts, tops = context.layouts, [view.blob for view in step.tops]
+    axis, start, work, found = len(step.layer.parts[0]) - 1, 0, Work(), []
+    for top in tops:
+        offsets = [0] * len(bottom.shape)
+        offsets[axis] = start
+        inside = layouts.own(
+            context.library.make("memory_desc_create_submemory", x.desc, dims(top.shape), dims(offsets))
+        )
+        found.append(layouts.like(x, top.shape))
+        work.forwards.append(_copy(context, (bottom, "data", x), inside, top, found[-1]))
+        start += top.shape[axis]
+    if step.needed and step.propagate_down[0]:
+        descs = (c_void_p * len(tops))(*[layout.desc for layout in found])
+        desc = Descriptor(context, "concat", x.desc, len(tops), axis, descs).fast()
+        arguments: list[Argument] = [
+            Read(n.MULTIPLE_SRC + i, top, "diff", layout) for i, (top, layout) in enumerate(zip(tops, found))
+        ]
+        work.backwards = [Primitive(desc, [*arguments, Write(n.DST, bottom, "diff", x)])]
+    for top, layout in zip(tops, found):
+        context.writes(top, layout)
+    return work

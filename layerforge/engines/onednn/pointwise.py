@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from layerforge.core.blob import Blob
+from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
+from layerforge.engines.onednn.layout import F32, Layout
 from layerforge.engines.onednn.primitive import Context, Descriptor, Primitive, Read, Write
 from layerforge.engines.onednn.step import relu
 from layerforge.engines.step import Refused, Work, elements
@@ -53,7 +56,13 @@ FUNCTIONS: dict[str, Callable[[Any, bool], Function]] = {
     "TanH": lambda layer, inside: Function(n.TANH, n.TANH_BY_DST),
     "Swish": lambda layer, inside: Function(n.SWISH, n.SWISH, layer.params.beta, 0.0, False),
     "BNLL": lambda layer, inside: Function(n.SOFT_RELU, n.SOFT_RELU, 1.0, 0.0, False),
+    "Softplus": lambda layer, inside: Function(n.SOFT_RELU, n.SOFT_RELU, 1.0, 0.0, False),
+    "AbsVal": lambda layer, inside: Function(n.ABSOLUTE, n.ABSOLUTE, 0.0, 0.0, False),
 }
+
+
+SAVED = ("Swish", "BNLL", "Softplus")
+"""Types whose gradient in place is that of the input that they were given, of which they keep a copy."""
 
 
 def _is_bf16(value: float) -> bool:
@@ -66,7 +75,8 @@ def pointwise(context: Context, steps: Sequence[Any]) -> Work:
     bottom, top = step.bottoms[0].blob, step.tops[0].blob
     function = FUNCTIONS[layer.type](layer, bottom.data is top.data)
     backward_wanted = step.needed and step.propagate_down[0]
-    if bottom.data is top.data and backward_wanted and not function.by_output:
+    lost = bottom.data is top.data and backward_wanted and not function.by_output
+    if lost and layer.type not in SAVED:
         raise Refused("in place, where the gradient needs the input")
     x = context.layout_of(bottom)
     if x.lossy and function.forward == n.CLIP and not _is_bf16(function.beta):
@@ -86,13 +96,65 @@ def pointwise(context: Context, steps: Sequence[Any]) -> Work:
     work.flops = elements(top.shape)
     work.forwards = [Primitive(forward, [Read(n.SRC, bottom, "data", x), Write(n.DST, top, "data", x)])]
     context.writes(top, x)
+    given = bottom
+    if lost:
+        given = Blob(bottom.shape, name="saved")
+        work.forwards.insert(0, linear(context, bottom, given, "data", x, 1.0))
     if backward_wanted:
         hint = Descriptor(context, "eltwise_forward", n.TRAINING, function.backward, x.desc, x.desc, *numbers)
         desc = Descriptor(
             context, "eltwise_backward", function.backward, x.desc, x.desc, x.desc, *numbers, hint.handle
         ).fast()
-        saved = Read(n.DST, top, "data", x) if function.by_output else Read(n.SRC, bottom, "data", x)
+        saved = Read(n.DST, top, "data", x) if function.by_output else Read(n.SRC, given, "data", x)
         work.backwards = [
             Primitive(desc, [saved, Read(n.DIFF_DST, top, "diff", x), Write(n.DIFF_SRC, bottom, "diff", x)])
         ]
     return work
+
+
+def power(context: Context, steps: Sequence[Any]) -> Work:
+    """y = scale · x + shift: Power with the power 1."""
+    step, p = steps[0], steps[0].layer.params
+    bottom, top = step.bottoms[0].blob, step.tops[0].blob
+    if p.power != 1:
+        raise Refused("it takes the power 1 alone")
+    backward_wanted = step.needed and step.propagate_down[0]
+    if backward_wanted and bottom is top:
+        raise Refused("in place, where Caffe's gradient is not that of the function")
+    x = context.layout_of(bottom)
+    work = Work()
+    if p.scale == 0:  # whatever x is, NaN too
+        x = context.layouts.plain(bottom.shape, F32) if p.shift else x
+        work.forwards = [Fill(top, "data", x, p.shift)]
+        context.writes(top, x)
+        work.backwards = [Fill(bottom, "diff", x, 0.0)] if backward_wanted else []
+        return work
+    work.flops = 2 * elements(top.shape)
+    work.forwards = [linear(context, bottom, top, "data", x, p.scale, p.shift)]
+    context.writes(top, x)
+    if backward_wanted:
+        work.backwards = [linear(context, top, bottom, "diff", x, p.scale)]
+    return work
+
+
+class Fill:
+    """One number everywhere: 0 in any layout, others in plain order."""
+
+    def __init__(self, blob: Blob, part: str, layout: Layout, number: float) -> None:
+        self._storage, self._layout, self._number = getattr(blob, part), layout, number
+
+    def run(self) -> None:
+        self._storage.claim(self._layout.representation)[...] = self._number
+
+    def uses(self) -> Sequence[Use]:
+        return (Use(self._storage, self._layout.representation, Access.WRITE),)
+
+
+def linear(
+    context: Context, source: Blob, target: Blob, part: str, layout: Layout, factor: float, offset: float = 0.0
+) -> Primitive:
+    """target = factor · source + offset; part: "data" or "diff"."""
+    desc = Descriptor(
+        context, "eltwise_forward", n.INFERENCE, n.LINEAR, layout.desc, layout.desc, factor, offset
+    ).fast()
+    return Primitive(desc, [Read(n.SRC, source, part, layout), Write(n.DST, target, part, layout)])

@@ -19,6 +19,8 @@ REFUSED = {
     "average over an overhang and padding": (pool("pool: AVE kernel_size: 4 stride: 3 pad: 1"), "divisor"),
     "max pooling with places": (layer("Pooling", "pooling_param { kernel_size: 2 stride: 2 }", "x m"), "places"),
     "LRN within channels": (layer("LRN", "lrn_param { norm_region: WITHIN_CHANNEL }"), "WITHIN_CHANNEL"),
+    "another power": (layer("Power", "power_param { power: 2 }"), "power 1 alone"),
+    "power 1 in place": (layer("Power", "power_param { scale: 2 }", "data"), "in place"),
     "ReLU with limits": (layer("ReLU", "relu_param { relu6: true }"), "limits"),
 }
 
@@ -27,6 +29,15 @@ REFUSED = {
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_the_engine_takes_it_and_agrees(name, phase):
     pair = Pair(net_text(ACCEPTED[name]), phase)
+    assert pair.lowered()["x"] == "ONEDNN", pair.refusals()
+    pair.run()
+    pair.run()
+
+
+@pytest.mark.parametrize("kind", ["Swish", "BNLL", "Softplus", "Sigmoid", "TanH", "ReLU", "ELU"])
+def test_in_place_behind_a_convolution_it_agrees(kind):
+    first = f"Convolution c data > c {{ convolution_param {{ num_output: 20 kernel_size: 3 {FILL} }} }}"
+    pair = Pair(net_text(first, f"{kind} x c > c"))
     assert pair.lowered()["x"] == "ONEDNN", pair.refusals()
     pair.run()
     pair.run()

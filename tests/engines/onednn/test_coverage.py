@@ -58,7 +58,7 @@ def test_no_layer_of_a_zoo_net_falls_back(name, file, phase, keep):
     assert not left(build_net(dataclasses.replace(definition, **backward), phase, keep=keep))
 
 
-CASES_ON_THE_ENGINE = 117
+CASES_ON_THE_ENGINE = 135
 
 
 def test_golden_cases_run_through_the_engine():

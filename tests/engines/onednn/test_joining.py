@@ -132,3 +132,23 @@ def test_flattening_before_an_inner_product_converts_nothing():
     pair.engine.forward()
     pair.engine.backward()
     assert Traffic.copies == before
+
+
+@pytest.mark.parametrize(("axis", "cuts"), [(1, (16,)), (1, (5, 20)), (1, (3,)), (0, (1,)), (2, (4,)), (-1, ())])
+@pytest.mark.parametrize("first", ["", "c"])
+def test_a_slice_agrees(axis, cuts, first):
+    tops = " ".join(f"s{i}" for i in range(len(cuts) + 1 if cuts else 2))
+    points = " ".join(f"slice_point: {cut}" for cut in cuts)
+    line = f"Slice s {first or 'data'} > {tops} {{ slice_param {{ axis: {axis} {points} }} }}"
+    before = [conv("c", 32)] if first else []
+    pair = Pair(net_text(*before, line, shape=(2, 32, 9, 8)))
+    assert pair.lowered()["s"] == "ONEDNN", pair.refusals()
+    pair.run()
+    pair.run()
+
+
+def test_what_is_sliced_and_joined_again_agrees():
+    cut = "Slice s c > a b { slice_param { slice_point: 16 } }"
+    pair = Pair(net_text(conv("c", 48), cut, "ReLU r a > a", "Concat j b a > j"))
+    assert pair.lowered()["s"] == pair.lowered()["j"] == "ONEDNN"
+    pair.run()
