@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy_cudnn import NumpyRunner
 from tape import TapeBackend
 
+from layerforge.backends.cupy.launcher import Launcher
 from layerforge.core.random import Random
 from layerforge.core.storage import HOST
 from layerforge.engines.cudnn.engine import CudnnEngine
 from layerforge.net.build import build_net
-from layerforge.netdef.types import Phase
+from layerforge.netdef.types import NetDef, NetState, Phase
 from layerforge.schema.read import parse_net
+from layerforge.zoo.catalogue import DEPLOY, TRAIN_VAL, models
+from layerforge.zoo.check import fed
 
 
 def make(
@@ -70,3 +74,22 @@ def near(one: dict[str, np.ndarray], other: dict[str, np.ndarray], rtol: float) 
 def taken(net: Any) -> list[list[str]]:
     """The layers of each step that cuDNN takes."""
     return [[net.layer_names[i] for i in step.layers] for step in net.steps if step.engine == "CUDNN"]
+
+
+def nets_of(name: str) -> Iterator[tuple[NetDef, Phase]]:
+    """The train net, fed with inputs in place of its data, and the net to deploy."""
+    model = models()[name]
+    if TRAIN_VAL in model.nets:
+        state = NetState(Phase.TRAIN)
+        yield fed(model.definition(TRAIN_VAL), state, model.facts["feeds"]), Phase.TRAIN
+    if DEPLOY in model.nets:
+        yield model.definition(DEPLOY), Phase.TEST
+
+
+def net_on_cudnn(definition: NetDef, phase: Phase, kind: str) -> Any:
+    """Planned as the command line does. Nothing runs, so no kernels are needed."""
+    backend = TapeBackend(records=False)
+    backend.ops.kernels = Launcher(backend.xp)
+    engines = [CudnnEngine(backend, NumpyRunner(backend), kind, "outputs")]
+    how = {"backend": backend, "engines": engines, "keep": "outputs", "backward": phase is Phase.TRAIN}
+    return build_net(definition, phase, **how)

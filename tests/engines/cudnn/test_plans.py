@@ -11,18 +11,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from numpy_cudnn import NumpyRunner
-from tape import TapeBackend
+from cudnn_nets import net_on_cudnn, nets_of
 
-from layerforge.backends.cupy.launcher import Launcher
 from layerforge.core.errors import DeviceError
-from layerforge.engines.cudnn.engine import CudnnEngine
 from layerforge.engines.cudnn.graphs import (
     BiasGradient,
     Convolution,
@@ -34,34 +30,13 @@ from layerforge.engines.cudnn.graphs import (
     WeightGradient,
 )
 from layerforge.engines.cudnn.plans import Candidate, choose, measure
-from layerforge.net.build import build_net
-from layerforge.netdef.types import NetDef, NetState, Phase
+from layerforge.netdef.types import Phase
 from layerforge.zoo.catalogue import DEPLOY, TRAIN_VAL, models
-from layerforge.zoo.check import fed
 
 HERE = Path(__file__).parent
 NETS = sorted(name for name, model in models().items() if {TRAIN_VAL, DEPLOY} & set(model.nets))
 BATCH = 64
 SOME = ("lenet", "alexnet", "googlenet", "resnet50", "mobilenet_v1", "vgg16")  # in the fast suite
-
-
-def nets_of(name: str) -> Iterator[tuple[NetDef, Phase]]:
-    """The train net, fed with inputs in place of its data, and the net to deploy."""
-    model = models()[name]
-    if TRAIN_VAL in model.nets:
-        state = NetState(Phase.TRAIN)
-        yield fed(model.definition(TRAIN_VAL), state, model.facts["feeds"]), Phase.TRAIN
-    if DEPLOY in model.nets:
-        yield model.definition(DEPLOY), Phase.TEST
-
-
-def net_on_cudnn(definition: NetDef, phase: Phase, kind: str) -> Any:
-    """Planned as the command line does. Nothing runs, so no kernels are needed."""
-    backend = TapeBackend(records=False)
-    backend.ops.kernels = Launcher(backend.xp)
-    engines = [CudnnEngine(backend, NumpyRunner(backend), kind, "outputs")]
-    how = {"backend": backend, "engines": engines, "keep": "outputs", "backward": phase is Phase.TRAIN}
-    return build_net(definition, phase, **how)
 
 
 def keys_of(name: str, kind: str) -> set:
