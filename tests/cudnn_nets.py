@@ -27,8 +27,16 @@ def make(
     """(net, runner); the net's data is drawn, the same every time."""
     backend = TapeBackend(records)
     runner = NumpyRunner(backend, refuses)
-    definition = parse_net(("force_backward: true\n" if force else "") + text, "net.prototxt")
     engines = [CudnnEngine(backend, runner, kind, keep)] if engine else []
+    return made(text, backend, engines, force, keep, phase, backward), runner
+
+
+def made(
+    text: str, backend: Any, engines: Any, force: bool = False, keep: str = "all", phase: Phase = Phase.TRAIN,
+    backward: bool = True,
+) -> Any:
+    """The net on this backend, by these engines."""
+    definition = parse_net(("force_backward: true\n" if force else "") + text, "net.prototxt")
     how = {"backend": backend, "engines": engines, "rng": Random(3), "keep": keep, "backward": backward}
     net = build_net(definition, phase, **how)
     rng = np.random.default_rng(1)
@@ -36,7 +44,7 @@ def make(
     for each in net.learnable:  # statistics and offsets too: nothing may hide behind zeros
         if each.blob.count and not each.blob.data.array(HOST).any():
             each.blob.data.set(rng.uniform(0.5, 1.5, each.blob.count).astype(np.float32))
-    return net, runner
+    return net
 
 
 def results(net: Any, seen: tuple[str, ...] = ()) -> dict[str, np.ndarray]:

@@ -2,53 +2,11 @@
 
 import pytest
 from cpu_kernels import needs_compiler
+from cudnn_cases import CASES, NET, layer, part
 from cudnn_nets import compare, make, near, results, taken
 
 from layerforge.core.storage import Traffic
 from layerforge.netdef.types import Phase
-
-NET = """
-layer { name: "data" type: "Input" top: "data" top: "label"
-  input_param { shape { dim: 2 dim: 3 dim: 7 dim: 6 } shape { dim: 2 } } }
-layer { name: "a" type: "Convolution" bottom: "data" top: "a" convolution_param {
-  num_output: 8 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
-%s
-layer { name: "ip" type: "InnerProduct" bottom: "out" top: "ip" inner_product_param {
-  num_output: 4 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
-"""
-
-
-def layer(type, text="", bottoms=("a",), top="out"):
-    ends = " ".join(f'bottom: "{name}"' for name in bottoms) + f' top: "{top}"'
-    return f'layer {{ name: "{type}_{top}" type: "{type}" {ends} {text} }}\n'
-
-
-def conv(top, outputs=8, bottom="a"):
-    return layer("Convolution", f'convolution_param {{ num_output: {outputs} kernel_size: 1 weight_filler {{ '
-                 'type: "xavier" } }', (bottom,), top)
-
-
-CASES = {
-    "largest": layer("Pooling", "pooling_param { kernel_size: 3 stride: 2 }"),
-    "largest, padded": layer("Pooling", "pooling_param { kernel_size: 3 stride: 2 pad: 1 }"),
-    "mean": layer("Pooling", "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }"),
-    "mean of the plane": layer("Pooling", "pooling_param { pool: AVE global_pooling: true }"),
-    "mean without padding": layer("Pooling", "pooling_param { pool: AVE_EXC_PAD kernel_size: 3 stride: 2 pad: 1 }"),
-    "LRN": layer("LRN", "lrn_param { local_size: 3 alpha: 0.5 }"),
-    "ReLU": layer("ReLU"),
-    "leaky ReLU": layer("ReLU", "relu_param { negative_slope: 0.25 }"),
-    "leaky ReLU in place": layer("ReLU", "relu_param { negative_slope: 0.25 }", top="a")
-    + layer("ReLU", "relu_param { negative_slope: 0.5 }"),
-    "Dropout": layer("Dropout"),
-    "Dropout in place": layer("ReLU") + layer("Dropout", bottoms=("out",)),
-    "sum": conv("b") + conv("c") + layer("Eltwise", bottoms=("a", "b", "c")),
-    "weighed sum": conv("b") + layer("Eltwise", "eltwise_param { coeff: 0.5 coeff: -2 }", ("a", "b")),
-    "sum and ReLU": conv("b") + layer("Eltwise", bottoms=("a", "b"))
-    + 'layer { name: "r" type: "ReLU" bottom: "out" top: "out" }',
-    "Concat": conv("b", 8) + conv("c", 5) + layer("Concat", bottoms=("b", "a", "c")),
-    "Concat of 16 channels": conv("b", 8) + layer("Concat", bottoms=("b", "a")),
-}
 
 
 @pytest.fixture(autouse=True)
@@ -102,8 +60,8 @@ REFUSED = {
     "it has no stochastic pooling": layer("Pooling", "pooling_param { pool: STOCHASTIC kernel_size: 2 }"),
     "it has no squares of places": layer("LRN", "lrn_param { norm_region: WITHIN_CHANNEL }"),
     "its kernel has no limits": layer("ReLU", "relu_param { relu6: true }"),
-    "it has no MAX": conv("b") + layer("Eltwise", "eltwise_param { operation: MAX }", ("a", "b")),
-    "axis 2, it joins channels": conv("b") + layer("Concat", "concat_param { axis: 2 }", ("a", "b")),
+    "it has no MAX": part("b") + layer("Eltwise", "eltwise_param { operation: MAX }", ("a", "b")),
+    "axis 2, it joins channels": part("b") + layer("Concat", "concat_param { axis: 2 }", ("a", "b")),
     "its bottoms lie in plain order": layer("TanH", top="t") + layer("ReLU", bottoms=("t",)),
     "no rule for this type": layer("TanH"),
 }

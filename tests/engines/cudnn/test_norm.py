@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from cpu_kernels import needs_compiler
+from cudnn_cases import BLOCK, DATA, END, PLAIN, conv, norm
 from cudnn_nets import compare, make, near, results, taken
 
 from layerforge.core.storage import HOST
@@ -16,34 +17,6 @@ def compiler():
     needs_compiler()
 
 
-def conv(name, bottom, outputs=8, bias=True):
-    return f"""layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}" convolution_param {{
-      num_output: {outputs} kernel_size: 3 pad: 1 bias_term: {str(bias).lower()}
-      weight_filler {{ type: "xavier" }} }} }}
-"""
-
-
-def norm(name, blob, top="", relu=True, **params):
-    more, top = " ".join(f"{key}: {value}" for key, value in params.items()), top or blob
-    text = f"""layer {{ name: "bn{name}" type: "BatchNorm" bottom: "{blob}" top: "{top}"
-      batch_norm_param {{ {more} }} }}
-    layer {{ name: "scale{name}" type: "Scale" bottom: "{top}" top: "{top}" scale_param {{ bias_term: true
-      filler {{ type: "uniform" min: 0.5 max: 1.5 }} bias_filler {{ type: "uniform" min: -0.5 max: 0.5 }} }} }}
-    """
-    return text + (f'layer {{ name: "relu{name}" type: "ReLU" bottom: "{top}" top: "{top}" }}\n' if relu else "")
-
-
-DATA = """layer { name: "data" type: "Input" top: "data" top: "label"
-  input_param { shape { dim: 3 dim: 3 dim: 6 dim: 5 } shape { dim: 3 } } }
-"""
-END = """layer { name: "ip" type: "InnerProduct" bottom: "%s" top: "ip" inner_product_param { num_output: 4
-  weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
-"""
-PLAIN = DATA + conv("a", "data") + norm("a", "a") + conv("b", "a", bias=False) + norm("b", "b", relu=False) + END % "b"
-BLOCK = DATA + conv("a", "data") + norm("a", "a") + conv("b", "a", bias=False) + norm("b", "b", relu=False)
-BLOCK += 'layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "b" top: "sum" }\n'
-BLOCK += 'layer { name: "relu" type: "ReLU" bottom: "sum" top: "sum" }\n' + END % "sum"
 POOL = 'layer { name: "p" type: "Pooling" bottom: "a" top: "p" pooling_param { kernel_size: 2 } }\n'
 SEEN = ("data", "ip", "loss")
 RUNS = ["bna", "scalea", "relua"]
