@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from layerforge.core.errors import NetError
 from layerforge.graph.wire import Graph
 from layerforge.layers.base import Layer
 from layerforge.netdef.types import LayerDef
@@ -77,6 +78,16 @@ def _downwards(graph: Graph, weights: Sequence[Sequence[float]], runs: list[bool
 
 
 def _loss_weights(definition: LayerDef, tops: int, layer: Layer) -> tuple[float, ...]:
+    """One for each top, also those without a name.
+
+    Raises NetError for another number of them in the text than there are tops.
+    """
+    if len(definition.loss_weight) not in (0, tops):
+        raise NetError(
+            f"{definition}: {len(definition.loss_weight)} values of loss_weight for {tops} tops",
+            where=definition.place("loss_weight[0]"),
+            hint="give one value per top, 0 for tops that are no loss, or none at all",
+        )
     said = definition.loss_weight or ((1.0,) if layer.loss else ())
     return tuple(said) + (0.0,) * (tops - len(said))
 

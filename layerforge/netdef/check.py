@@ -9,9 +9,16 @@ from layerforge.netdef.types import LayerDef, NetDef
 def check(definition: NetDef) -> NetDef:
     """Returns the definition if it is sound.
 
-    Raises NetError: an unknown bottom (with the nearest name, or the layer below that makes it), a blob with two
-    sources, a blob twice in one layer's tops, more loss weights or propagate_down entries than there are blobs.
+    Raises NetError: no layers, an unknown bottom (with the nearest name, or the layer below that makes it), a blob with
+    two sources, a blob twice in one layer's tops, other numbers of propagate_down entries than there are bottoms.
     """
+    if not definition.layers:
+        raise NetError(
+            f"net {definition.name!r} has no layers in the {definition.state.phase.name} phase",
+            where=definition.where,
+            hint="is this the file that was meant, and do include and exclude leave something for this phase, level "
+            "and stages?",
+        )
     made_by: dict[str, LayerDef] = {}
     for index, layer in enumerate(definition.layers):
         for i, bottom in enumerate(layer.bottoms):
@@ -26,17 +33,13 @@ def check(definition: NetDef) -> NetDef:
                     hint="rename one of them; an in-place layer names the blob as bottom and top at the same position",
                 )
             made_by[top] = layer
-        for what, count, blobs in (
-            ("loss_weight", len(layer.loss_weight), len(layer.tops)),
-            ("propagate_down", len(layer.propagate_down), len(layer.bottoms)),
-        ):
-            if count > blobs or (count != blobs and what == "propagate_down" and count):
-                kind = "tops" if what == "loss_weight" else "bottoms"
-                raise NetError(
-                    f"{layer}: {count} values of {what} for {blobs} {kind}",
-                    where=layer.place(f"{what}[0]"),
-                    hint="give one value per blob",
-                )
+        count, bottoms = len(layer.propagate_down), len(layer.bottoms)
+        if count not in (0, bottoms):
+            raise NetError(
+                f"{layer}: {count} values of propagate_down for {bottoms} bottoms",
+                where=layer.place("propagate_down[0]"),
+                hint="give one value per bottom",
+            )
     return definition
 
 

@@ -75,9 +75,10 @@ def test_an_in_place_layer_is_no_second_source():
     check(NetDef(layers=(layer("a", "", "x"), layer("b", "x", "x"))))
 
 
-def test_too_many_loss_weights_are_refused():
-    with pytest.raises(NetError, match="2 values of loss_weight for 1 tops"):
-        check(NetDef(layers=(layer("a", "", "x", loss_weight=(1.0, 1.0)),)))
+def test_a_net_without_layers_is_refused():
+    with pytest.raises(NetError, match="net 'empty' has no layers in the TEST phase") as error:
+        check(NetDef(name="empty", state=NetState(Phase.TEST)))
+    assert "include and exclude" in error.value.hint
 
 
 def test_propagate_down_needs_one_value_per_bottom():
