@@ -10,7 +10,23 @@ from pathlib import Path
 import pytest
 from cpu_kernels import needs_compiler
 from gpu import bench_gpu
-from gpu.bench_gpu import AIMS, BEGIN, BEST, COMPILED, END, GRAPH, MEMORY, OURS, PAGE, Bench, Row, page, rows, table
+from gpu.bench_gpu import (
+    AIMS,
+    BEGIN,
+    BEST,
+    COMPILED,
+    END,
+    GRAPH,
+    MEMORY,
+    OURS,
+    PAGE,
+    Bench,
+    Row,
+    page,
+    rows,
+    schedule,
+    table,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
@@ -176,6 +192,15 @@ def test_tables_stand_between_the_marks(lines):
     assert "Aims that are missed: ResNet-50, 1, BF16: best ÷ 1.30, to be at least 1.5." in text
     with pytest.raises(ValueError, match="needs the lines"):
         page("nothing", bench, wanted)
+
+
+def test_what_there_is_an_aim_for_is_measured_first():
+    wanted = rows(("resnet50", "vgg16", "alexnet"), ("BF16", "FP32"))
+    order = schedule(wanted)
+    assert len(order) == len(set(order)) == 3 * len(wanted)
+    assert order[:2] == [(Row("resnet50", "train", 256, "BF16"), OURS), (Row("resnet50", "train", 256, "BF16"), GRAPH)]
+    place = {each: i for i, each in enumerate(order)}
+    assert place[Row("vgg16", "train", 256, "BF16"), COMPILED] < place[Row("resnet50", "train", 256, "FP32"), OURS]
 
 
 def test_page_of_the_benchmarks_has_the_marks():
