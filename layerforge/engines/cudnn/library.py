@@ -64,13 +64,14 @@ class CudnnRunner:
         cudnn.set_stream(handle=self._handle, stream=backend.stream.ptr)
         self._plans: dict[Key, Plan] = {}
         self._refusals: dict[Key, str] = {}
+        self._first: dict[Key, Plan] = {}  # built to see whether there are any, and not yet run
         self._workspaces: list[Any] = []  # kept for ever: recorded iterations point into them
 
     def check(self, key: Key) -> str:
         """Why cuDNN does not take this graph, "" if it does."""
         if key not in self._refusals:
             try:
-                finalise(self._cudnn, key, handle=self._handle)
+                self._first[key] = finalise(self._cudnn, key, handle=self._handle)
                 self._refusals[key] = ""
             except DeviceError as error:
                 self._refusals[key] = error.message
@@ -103,7 +104,7 @@ class CudnnRunner:
         if known is None:
             return None
         try:
-            plan = finalise(self._cudnn, key, known[0], handle=self._handle)
+            plan = self._plan(key, known[0])
             if plan.name != known[1]:
                 return None
             self._execute(plan, arrays)
@@ -111,10 +112,15 @@ class CudnnRunner:
             return None
         return plan
 
+    def _plan(self, key: Key, index: int) -> Plan:
+        """The plan with this number: building one takes a tenth of a second, so the first is not built twice."""
+        first = self._first.pop(key, None)
+        return first if first is not None and index == 0 else finalise(self._cudnn, key, index, handle=self._handle)
+
     def _choose(self, key: Key, arrays: dict[str, Any]) -> Plan:
         """The fastest plan that is right. Raises NoPlan."""
         try:
-            first = finalise(self._cudnn, key, handle=self._handle)
+            first = self._plan(key, 0)
             reference = self._reference(key, arrays)
         except (DeviceError, RuntimeError) as error:
             raise NoPlan(str(getattr(error, "message", error)), hint=SWITCH_OFF) from error

@@ -204,3 +204,13 @@ def test_engine_is_taken_when_it_is_asked_for(monkeypatch):
     monkeypatch.setenv(engines.VARIABLE, "CUDNN:INT4")
     with pytest.raises(DeviceError, match="no type INT4"):
         engines.default_engines(backend)
+
+
+def test_plan_that_was_built_to_see_whether_there_is_one_is_used(parts):
+    cudnn, backend, _ = parts
+    made, build = [], cudnn.pygraph
+    cudnn.pygraph = lambda **how: made.append(how["io_data_type"]) or build(**how)
+    runner = CudnnRunner(cudnn, backend, Choices(None, "H200", "9"), Reference())
+    assert runner.check(KEY) == ""
+    runner.run(KEY, arrays())
+    assert made.count("HALF") == 3  # as many as there are plans
