@@ -137,7 +137,7 @@ def stopped(size=1, records=True, at=(), order="main first", fields="", **change
     solver = make(f"iter_size: {size} {fields}", records=records, order=order, **changed)
     spoil(solver, *at)
     with pytest.raises(NetError) as caught:
-        solver.step(40)
+        solver.step(at[-1] // size + 4)
     return solver, str(caught.value)
 
 

@@ -73,6 +73,18 @@ def test_mode_of_the_facade_asks_for_its_device(devices):
     assert set(devices) == {3}
 
 
+def test_run_that_diverges_ends_as_on_the_cpu(devices, capsys, tmp_path):
+    half = 'layer { name: "half" type: "Power" bottom: "ip" top: "half" power_param { scale: 0.5 } } '
+    away = NET.replace('layer { name: "relu"', half + 'layer { name: "relu"')
+    away = away.replace('"SoftmaxWithLoss"', '"EuclideanLoss"').replace('bottom: "label"', 'bottom: "half"')
+    write(net=away, base_lr="1e8", fields="display: 4", max_iter=30)
+    ends, said = [], []
+    for where in ([], ["--gpu", "0"]):
+        ends.append(main(["train", "--solver", "solver.prototxt", *where]))
+        said.append([line for line in capsys.readouterr().err.splitlines() if "not finite" in line])
+    assert ends == [1, 1] and said[0] == said[1] and len(said[0]) == 1
+
+
 def test_missing_gpu_is_one_clear_error(monkeypatch, tmp_path, capsys):
     def get_backend(name="numpy", number=0):
         if name == "numpy":
