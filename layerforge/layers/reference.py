@@ -68,7 +68,7 @@ def _kind(spec: Spec) -> str:
 
 
 def _doc(spec: Spec) -> str:
-    return f"{spec.doc} [{', '.join(spec.choices)}]" if spec.choices else spec.doc
+    return f"{spec.doc} [{', '.join(map(str, spec.choices))}]" if spec.choices else spec.doc
 
 
 def _text(value: Any) -> str:
