@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -23,6 +24,9 @@ class Runs(Protocol):
 
     def uses(self) -> Sequence[Use]:
         """What it reads and writes of the net's values, and of the step's own that a plan may place."""
+
+
+log = logging.getLogger("layerforge")
 
 
 class Work:
@@ -109,6 +113,8 @@ class EngineStep:
                 work = self.plan()
             except Refused as refusal:
                 work = LayerWork(self.parts, str(refusal))
+                names = ", ".join(str(part.layer.definition) for part in self.parts)
+                log.warning("%s: %s does not take these shapes: %s", names, self.engine, refusal)
             self._works[self._shapes] = work
         self.work = work
 

@@ -50,9 +50,13 @@ def explain(plan: Plan, layers: Sequence[Layer]) -> list[StepRow]:
         covered = [layers[i] for i in step.layers]
         names, types = tuple(layer.name for layer in covered), tuple(layer.type for layer in covered)
         kernels, flops = tuple(getattr(step, "kernels", list)()), getattr(step, "flops", 0)
+        engine, refusals = step.engine, choice.refusals
+        reason = getattr(getattr(step, "work", None), "reason", "")  # of shapes that came later
+        if reason:
+            engine, refusals = "layer", (*refusals, Refusal(step.engine, reason))
         forward, backward = step.uses()
         rows.append(StepRow(
-            names, types, step.engine, kernels, flops, choice.refusals, flops * _gradients(step), _moved(forward),
+            names, types, engine, kernels, flops, refusals, flops * _gradients(step), _moved(forward),
             _moved(backward), is_product(covered[0]), _type(kernels), step.layers[0],
         ))
     return rows

@@ -52,3 +52,20 @@ def test_what_a_step_reads_and_writes_is_counted_in_bytes():
 def test_a_plan_without_an_engine_knows_no_speeds():
     net = build_net(parse_net(TEXT), Phase.TRAIN, engines=())
     assert machine_speeds(net.plan) is None
+
+
+def test_shapes_that_an_engine_refuses_later_show_its_reason(caplog):
+    fields = "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }"
+    net = build_net(parse_net(net_text(f"Pooling p data > p {{ {fields} }}", shape=(2, 4, 7, 7))))
+    engine = net.steps[-1].engine
+    if engine == "layer":  # no engine loads here
+        return
+    for side, runs in ((8, "layer"), (7, engine), (8, "layer")):
+        net.blobs["data"].reshape((2, 4, side, side))
+        net.forward()
+        row = explain(net.plan, net.layers)[-1]
+        assert row.engine == runs
+        assert [refusal.engine for refusal in row.refusals] == ([engine] if runs == "layer" else [])
+    assert [record.message for record in caplog.records] == [
+        f"layer 'p' (Pooling): {engine} does not take these shapes: {row.refusals[0].reason}"
+    ]
