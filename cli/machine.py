@@ -13,6 +13,7 @@ from layerforge.core import threads
 from layerforge.core.errors import DeviceError
 from layerforge.core.running import Running
 from layerforge.core.threads import usable_cores as usable_cores
+from layerforge.engines.onednn.compiled import compiler
 from layerforge.engines.onednn.library import load
 
 
@@ -88,6 +89,8 @@ def cpu_engine() -> list[tuple[str, str]]:
     with Running(threads.count(), library.pool).computing():
         count = library.pool.count
     rows = [("CPU engine", f"oneDNN {library.version}, {count} threads{', bfloat16' if library.bf16 else ''}")]
+    if compiler() is None:
+        rows.append(("", "without compiled loops nets with BatchNorm train a tenth slower: pip install llvmlite"))
     for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
         if os.environ.get(name, "ALL").upper() not in ("ALL", "DEFAULT"):
             rows.append(("Warning", f"{name}={os.environ[name]} is set: oneDNN leaves wider vectors unused; unset it"))

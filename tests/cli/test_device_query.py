@@ -116,6 +116,16 @@ def test_an_engine_that_is_switched_off_is_named(monkeypatch):
     assert "LAYERFORGE_ENGINE=NONE" in machine.cpu_engine()[0][1]
 
 
+def test_missing_compiled_loops_are_named_with_what_they_would_bring(monkeypatch):
+    try:
+        library.load()
+    except DeviceError as error:
+        pytest.skip(f"oneDNN is not here: {error}")
+    monkeypatch.delenv("LAYERFORGE_ENGINE", raising=False)
+    monkeypatch.setattr(machine, "compiler", lambda: None)
+    assert any("pip install llvmlite" in text for _, text in machine.cpu_engine())
+
+
 def test_an_engine_that_is_there_is_named_with_its_threads(monkeypatch):
     try:
         loaded = library.load()
