@@ -74,6 +74,8 @@ def measure(case: Case, threads: int, systems: Sequence[str], turns: int) -> Res
     """All systems beside LayerForge, a few at a time."""
     peers = [name for name in systems if name != OURS and case.mode in SYSTEMS[name].modes]
     result, mine = Result(case), []
+    left = [name for name in SYSTEMS if name not in systems and case.mode in SYSTEMS[name].modes]
+    result.missing.update(dict.fromkeys(left, "not asked for"))
     with tempfile.TemporaryDirectory() as folder:
         file = os.path.join(folder, "net.onnx")
         if any(name in READ_ONNX for name in peers):
