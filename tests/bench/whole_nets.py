@@ -136,6 +136,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=numbers, default=[2], help="one run for each number: 1,2")
     parser.add_argument("--turns", type=int, default=5, help="of each system")
     parser.add_argument("--nets", default=",".join(NETS), help="names of the zoo")
+    parser.add_argument("--batch", type=int, help="only the rows of this batch")
     parser.add_argument("--modes", default=",".join(MODES))
     parser.add_argument("--systems", default=",".join(SYSTEMS))
     parser.add_argument("--page", type=Path, default=PAGE, help="whose tables are compared with")
@@ -146,7 +147,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     nets = tuple(args.nets.split(","))
-    chosen = [case for mode in args.modes.split(",") for case in cases(mode, nets)]
+    chosen = [case for mode in args.modes.split(",") for case in cases(mode, nets) if args.batch in (None, case.batch)]
     print(about(), flush=True)
     text = args.page.read_text(encoding="utf-8")
     old, new = parse(text), {}
