@@ -114,7 +114,7 @@ AIMS: dict[Case, dict[str, float]] = {
     Case("alexnet", TRAIN, 16): {EAGER: 1.6, BEST: 1.4, MEMORY: 0.7},
     Case("googlenet", TRAIN, 16): {EAGER: 1.6, BEST: 1.4, MEMORY: 0.7},
     Case("vgg16", TRAIN, 8): {EAGER: 1.5, BEST: 1.15, MEMORY: 0.8, "BF16 ÷": 1.5},
-    Case("resnet50", TRAIN, 8): {EAGER: 1.5, BEST: 1.15, MEMORY: 0.7, "BF16 ÷": 1.5},
+    Case("resnet50", TRAIN, 8): {EAGER: 1.5, BEST: 1.15, MEMORY: 0.7, "BF16 ÷": 1.5, "set-up s": 2.0},
     Case("mobilenet_v1", TRAIN, 16): {EAGER: 1.3, BEST: 1.1, MEMORY: 0.7},
     Case("survey_fcn_r", TRAIN, 1024): {EAGER: 1.1, BEST: 1.05},
     Case("survey_fcn_s", TRAIN, 64): {EAGER: 1.1, BEST: 1.05},
@@ -130,4 +130,4 @@ AIMS: dict[Case, dict[str, float]] = {
     Case("survey_fcn_r", TEST, 1024): {EAGER: 1.05, BEST: 1.0},
     Case("survey_fcn_s", TEST, 64): {EAGER: 1.05, BEST: 1.0},
 }
-"""What the project wants to reach: at least this, of memory at most. The bench says which are missed."""
+"""What the project wants to reach: at least this, of memory and set-up at most. The bench says which are missed."""

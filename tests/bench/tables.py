@@ -103,7 +103,7 @@ def ratios(heads: Iterable[str]) -> list[str]:
 
 
 def less_is_better(head: str) -> bool:
-    return head.startswith("MiB")
+    return head.startswith(("MiB", "set-up"))
 
 
 def worse(old: Mapping[str, Table], new: Mapping[str, Table], by: float = NEWS) -> list[str]:

@@ -28,6 +28,9 @@ PEERS = ("onnxruntime", "openvino")
 VERSIONS = ("torch", "onnxruntime", "openvino")
 
 
+ALONE = "GFLOP/s alone, in the last run:"
+
+
 def speed_heads(mode: str) -> tuple[str, ...]:
     """Of the table of times and ratios."""
     shown = [SYSTEMS[name].title for name in (*TORCH, *(PEERS if mode != TRAIN else ()))]
@@ -72,7 +75,7 @@ def notes(results: Sequence[Result], rates: dict[str, float]) -> list[str]:
             reasons.setdefault((SYSTEMS[name].title, reason), []).append(str(result.case))
     lines = [f"Not measured: {title} of {'; '.join(rows)}: {reason}." for (title, reason), rows in reasons.items()]
     measured = ", ".join(f"{name} {rate:,.0f}" for name, rate in rates.items())
-    return [f"GFLOP/s alone: {measured}.", *lines]
+    return [f"{ALONE} {measured}.", *lines]
 
 
 def about() -> str:
@@ -119,11 +122,14 @@ def unreached(tables: Tables) -> list[str]:
 
 
 def in_order(tables: Tables) -> Tables:
-    """By threads, training first."""
+    """By threads, training first; of the peaks the newest."""
     def place(heading: str) -> tuple[int, int]:
         threads, _, rest = heading.partition(" ")
         return int(threads), next(k for k, mode in enumerate(MODES) if NAMES[mode] in rest)
 
+    for table in tables.values():
+        alone = [note for note in table.notes if note.startswith(ALONE)][:1]
+        table.notes = [*alone, *(note for note in table.notes if not note.startswith(ALONE))]
     return {heading: tables[heading] for heading in sorted(tables, key=place)}
 
 
