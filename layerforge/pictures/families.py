@@ -48,12 +48,12 @@ FAMILIES = (
 _FILES: dict[Family, str] = {
     CONVOLUTION: "convolution",
     LINEAR: "inner_product embed products",
-    SAMPLING: "pooling spp roi_pooling upsample interp resize flow",
+    SAMPLING: "pooling spp roi_pooling roi_align crop_and_resize upsample interp resize flow",
     NORMALISATION: "batch_norm bn lrn mvn normalize layer_norm affine batch_statistics",
     ACTIVATION: "activation prelu soft_activation hard_activation dropout softmax"
                 " elementary trigonometry rounding pointwise",
     RECURRENT: "recurrent lstm gru",
-    COMBINING: "eltwise axpy correlation arithmetic reduction axis_reduction",
+    COMBINING: "eltwise accum axpy correlation arithmetic reduction axis_reduction",
     SHAPE: "shaping joining slicing repeating padding gathering ordering selection batch_blocks crop labels reorg",
     LOSS: "losses label_losses metrics",
     DATA: "database hdf5 images inputs memory sources windows",
