@@ -54,7 +54,8 @@ bench-layers: $(VENV)/ready ## times layers, updates, data sources, Python's cos
 
 gpu: $(VENV)/ready ## runs what only a GPU can tell: kernels, recorded cases, replays, a leak check
 	PYTHONPATH=tests $(BIN)/python -m pytest -p time_limit --seconds 460 -m gpu -p no:cacheprovider -rs \
-		tests/gpu/test_on_device.py tests/backends/cupy tests/gpu/test_recorded_cases.py $(ARGS)
+		tests/gpu/test_on_device.py tests/gpu/test_cudnn_on_device.py tests/backends/cupy \
+		tests/gpu/test_recorded_cases.py $(ARGS)
 
 gpu-plans: $(VENV)/ready ## builds every cuDNN graph of the zoo for a Hopper GPU; needs the libraries, no GPU
 	LAYERFORGE_PLANS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) tests/engines/cudnn/test_plans.py -rs $(ARGS)

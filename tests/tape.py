@@ -132,13 +132,31 @@ class TapeRecorder(Recorder):
         return int(array.ctypes.data)
 
 
+class Pool:
+    """A pool of memory, and which one gives memory now: the device's own is None."""
+
+    now: Any = None
+
+    def malloc(self, size: int) -> None:
+        """Nothing asks for it here."""
+
+    @classmethod
+    @contextlib.contextmanager
+    def using(cls, allocator: Any) -> Any:
+        before, cls.now = cls.now, allocator.__self__
+        try:
+            yield
+        finally:
+            cls.now = before
+
+
 def fake_cupy(device: Device, kind: type[TapeArray]) -> Any:
     """What the backend asks of the module cupy."""
     member = types.SimpleNamespace
     cuda = member(
         runtime=member(CUDARuntimeError=CudaError), memory=member(OutOfMemoryError=MemoryError),
         Device=lambda number: contextlib.nullcontext(), Stream=lambda non_blocking: Stream(device, non_blocking),
-        Event=Event, alloc_pinned_memory=bytearray,
+        Event=Event, alloc_pinned_memory=bytearray, MemoryPool=Pool, using_allocator=Pool.using,
     )
     return types.SimpleNamespace(cuda=cuda, zeros=lambda n, dtype: np.zeros(n, dtype).view(kind),
                                  empty=lambda n, dtype: np.full(n, 0x55, dtype).view(kind))

@@ -75,7 +75,10 @@ def test_time_limit_says_what_did_not_run(tmp_path):
 
 def test_makefile_runs_what_is_proven_here():
     text = (ROOT / "Makefile").read_text()
-    assert re.search(r"^gpu:.*\n.*-p time_limit .*-m gpu .*\\\n.*tests/gpu/test_on_device.py tests/back", text, re.M)
+    assert re.search(r"^gpu:.*\n.*-p time_limit .*-m gpu .*\\\n.*tests/gpu/test_on_device.py ", text, re.M)
+    mark = "\npytestmark = pytest.mark.gpu\n"
+    files = {path.name for path in (ROOT / "tests" / "gpu").glob("test_*.py") if mark in path.read_text()}
+    assert "test_cudnn_on_device.py" in files and files <= set(re.findall(r"tests/gpu/(\w+\.py)", text))
     assert re.search(r"^bench-gpu:.*\n.*python tests/gpu/bench_gpu.py", text, re.M)
 
 

@@ -20,10 +20,11 @@ class Recording:
 
     numbers  the table of its changing numbers
     sent     where they arrive on the device: the table itself, unless the graph's first kernel takes them from there
+    pool     memory that array code took for a moment (sums do): every launch writes there, so nobody else may have it
     """
 
-    def __init__(self, stream: Any, numbers: Numbers, sent: Any, stages: list[Stage]) -> None:
-        self.numbers, self.sent = numbers, sent
+    def __init__(self, stream: Any, numbers: Numbers, sent: Any, stages: list[Stage], pool: Any) -> None:
+        self.numbers, self.sent, self.pool = numbers, sent, pool
         self.graph: Any = None
         self._stream, self._stages = stream, stages
 
@@ -64,18 +65,19 @@ class Recorder:
         taken = self._recording(control is not None)
         self._kernels.numbers, self.memory.recording = taken.numbers, True
         try:
-            self._stream.begin_capture()
-            try:
-                if control is not None:
-                    control.take_numbers(taken.numbers.device.reshape(-1), taken.sent.reshape(-1))
-                yield taken
-            except BaseException:
-                with contextlib.suppress(self._cupy.cuda.runtime.CUDARuntimeError):
-                    self._stream.end_capture()
-                raise
-            taken.graph = self._stream.end_capture()
-        except (self._cupy.cuda.runtime.CUDARuntimeError, NotImplementedError) as error:
-            raise NotRecordable(f"CUDA refuses: {str(error).splitlines()[0]}") from error
+            with self._cupy.cuda.using_allocator(taken.pool.malloc):
+                self._stream.begin_capture()
+                try:
+                    if control is not None:
+                        control.take_numbers(taken.numbers.device.reshape(-1), taken.sent.reshape(-1))
+                    yield taken
+                except BaseException:
+                    with contextlib.suppress(self._cupy.cuda.runtime.CUDARuntimeError):
+                        self._stream.end_capture()
+                    raise
+                taken.graph = self._stream.end_capture()
+        except RuntimeError as error:  # also of launches and of cuDNN, once something before them broke the capture
+            raise NotRecordable(f"CUDA refuses: {(str(error) or type(error).__name__).splitlines()[0]}") from error
         finally:
             self._kernels.numbers, self.memory.recording = None, False
 
@@ -106,4 +108,4 @@ class Recorder:
         numbers = Numbers(np.zeros((ROWS, WIDTH)), self._cupy.zeros((ROWS, WIDTH), np.float64))
         sent = self._cupy.zeros((ROWS, WIDTH), np.float64) if apart else numbers.device
         stages = [Stage(self._cupy, self._stream), Stage(self._cupy, self._stream)]
-        return Recording(self._stream, numbers, sent, stages)
+        return Recording(self._stream, numbers, sent, stages, self._cupy.cuda.MemoryPool())

@@ -6,7 +6,7 @@ import functools
 import importlib
 import importlib.util
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +18,15 @@ from layerforge.engines.cudnn.choices import Choices, choices_path
 from layerforge.engines.cudnn.context import STORED
 from layerforge.engines.cudnn.graphs import Key
 from layerforge.engines.cudnn.plans import NoPlan, Plan, choose, count, finalise, measure
-from layerforge.engines.cudnn.reference import Reference
+from layerforge.engines.cudnn.reference import Reference, least, takes_outputs
 
 INSTALL = "pip install 'layerforge[gpu]'"
 OLDEST = 91900  # 9.19
 TRIED = 8  # plans of a graph that are timed, in cuDNN's order of preference
+ENOUGH = 0.5  # seconds of building after which no further plan of a graph is tried: kernels may have to be compiled
 RUNS = 5  # a timing
+VALUES = ("x", "dy", "z")  # inputs of graphs that may overflow
+DRAWN = 65521  # numbers, a prime, that stand in for ones that are not finite
 SWITCH_OFF = "LAYERFORGE_ENGINE=NONE runs the net without cuDNN"
 
 
@@ -54,7 +57,7 @@ def version_text(version: int) -> str:
 class CudnnRunner:
     """Runs graphs on one device. A graph's plans are timed at its first run, and checked.
 
-    reference  gives what float32 plans are held against
+    reference  gives what plans are held against
     """
 
     def __init__(self, cudnn: Any, backend: Any, choices: Choices, reference: Any = None) -> None:
@@ -83,20 +86,24 @@ class CudnnRunner:
     def run(self, key: Key, arrays: dict[str, Any]) -> None:
         if key not in self._plans:
             self._backend.ops.kernels.must_not_record("a plan of cuDNN has to be chosen first")
-            self._plans[key] = self._known(key, arrays) or self._choose(key, arrays)
-        self._execute(self._plans[key], arrays)
+            self._plans[key] = self._known(key, arrays) or self._chosen(key, arrays)
+        plan = self._plans[key]
+        self._execute(plan, arrays, self._workspace(plan.workspace))
 
-    def _execute(self, plan: Plan, arrays: dict[str, Any]) -> None:
+    def _execute(self, plan: Plan, arrays: dict[str, Any], workspace: Any) -> None:
         if self._backend.ops.kernels.muted:
             return
         pointers = {plan.tensors[name]: address(array) for name, array in arrays.items()}
-        plan.graph.execute(pointers, self._workspace(plan.workspace), handle=self._handle)
+        plan.graph.execute(pointers, address(workspace), handle=self._handle)
 
-    def _workspace(self, size: int) -> int:
+    def _workspace(self, size: int) -> Any:
         if not self._workspaces or self._workspaces[-1].nbytes < size:
             self._backend.ops.kernels.must_not_record("workspace has to be taken first")
-            self._workspaces.append(self._backend.xp.empty(max(size, 1 << 20), np.uint8))
-        return int(self._workspaces[-1].data.ptr)
+            self._workspaces.append(self._some(max(size, 1 << 20)))
+        return self._workspaces[-1]
+
+    def _some(self, size: int) -> Any:
+        return self._backend.xp.empty(max(size, 1), np.uint8)
 
     def _known(self, key: Key, arrays: dict[str, Any]) -> Plan | None:
         """The plan of an earlier run, if cuDNN still has it under this name, and it runs."""
@@ -107,39 +114,64 @@ class CudnnRunner:
             plan = self._plan(key, known[0])
             if plan.name != known[1]:
                 return None
-            self._execute(plan, arrays)
-        except (DeviceError, RuntimeError):  # the frontend raises RuntimeError
+            self._execute(plan, arrays, self._some(plan.workspace))
+        except (DeviceError, RuntimeError, MemoryError):  # the frontend raises RuntimeError
             return None
         return plan
 
     def _plan(self, key: Key, index: int) -> Plan:
-        """The plan with this number: building one takes a tenth of a second, so the first is not built twice."""
+        """The plan with this number: building one takes up to seconds, so the first is not built twice."""
         first = self._first.pop(key, None)
         return first if first is not None and index == 0 else finalise(self._cudnn, key, index, handle=self._handle)
 
-    def _choose(self, key: Key, arrays: dict[str, Any]) -> Plan:
-        """The fastest plan that is right. Raises NoPlan."""
+    def _chosen(self, key: Key, arrays: dict[str, Any]) -> Plan:
+        """The fastest plan that is right, for this run and later ones. Raises NoPlan."""
         try:
-            first = self._plan(key, 0)
-            reference = self._reference(key, arrays)
-        except (DeviceError, RuntimeError) as error:
-            raise NoPlan(str(getattr(error, "message", error)), hint=SWITCH_OFF) from error
-        plans = {0: first}
+            plan = self._choose(key, self._finite(key, arrays))
+        finally:
+            self._backend.xp.get_default_memory_pool().free_all_blocks()  # what comparing took may be half the device
+        self._choices.put(key, plan.index, plan.name)
+        return plan
+
+    def _choose(self, key: Key, arrays: dict[str, Any]) -> Plan:
+        """The fastest that is right of the first plans. Raises NoPlan."""
+        plans: dict[int, Plan] = {}
+        wanted: dict[str, Any] | None = None
+
+        def built() -> Iterator[int]:
+            index = 0
+            while len(plans) < TRIED:
+                try:
+                    plan = self._plan(key, index)
+                except (DeviceError, RuntimeError) as error:
+                    if not plans:
+                        raise NoPlan(str(getattr(error, "message", error)), hint=SWITCH_OFF) from error
+                    return
+                plans[plan.index] = plan
+                yield plan.index
+                index = plan.index + 1
+                if index >= count(plan):
+                    return
 
         def ready(index: int) -> Callable[[], None]:
-            plans[index] = plans.get(index) or finalise(self._cudnn, key, index, handle=self._handle)
-            return lambda: self._execute(plans[index], arrays)
+            room = self._some(plans[index].workspace)
+            return lambda: self._execute(plans[index], arrays, room)
 
         def error() -> float:
-            wanted = reference or self._own_outputs(key, arrays)
-            return self._error(key, arrays, wanted) if wanted else 0.0
+            nonlocal wanted
+            if wanted is None or takes_outputs(key):
+                wanted = self._wanted(key, arrays)
+            return self._error(key, arrays, wanted)
 
-        found = measure(range(min(TRIED, count(first))), ready, self._seconds, error)
+        found = []
+        for candidate in measure(built(), ready, self._seconds, error):
+            found.append(candidate)
+            if sum(plan.seconds for plan in plans.values()) >= ENOUGH and choose(found, key.kind):
+                break
         best = choose(found, key.kind)
         if best is None:
             errors = [f"{candidate.error:.2g}" for candidate in found]
             raise NoPlan(f"no plan of cuDNN computes {key} right: their errors are {errors}", hint=SWITCH_OFF)
-        self._choices.put(key, best.index, plans[best.index].name)
         return plans[best.index]
 
     def _seconds(self, run: Callable[[], None]) -> float:
@@ -152,20 +184,34 @@ class CudnnRunner:
         end.synchronize()
         return float(cuda.get_elapsed_time(begin, end)) / 1e3 / RUNS
 
-    def _reference(self, key: Key, arrays: dict[str, Any]) -> dict[str, Any] | None:
-        """Of other kinds than FP32: the outputs by a float32 plan without tensor cores. That is held against our own
-        arithmetic, as every plan of kind FP32 is."""
-        if key.kind == "FP32":
-            return None
-        exact = replace(key, kind="FP32")
+    def _wanted(self, key: Key, arrays: dict[str, Any]) -> dict[str, Any]:
+        """The outputs by our own arithmetic in float32; where that has none by a float32 plan, which nothing checks."""
         wide = {name: self._widened(key, array) for name, array in arrays.items()}
+        own = self._own.outputs(key, wide)
+        if own is not None or key.kind == "FP32":
+            return own or {}
+        exact = replace(key, kind="FP32")
         if exact not in self._plans:
             self._plans[exact] = self._known(exact, wide) or self._choose(exact, wide)
-        self._execute(self._plans[exact], wide)
+        plan = self._plans[exact]
+        self._execute(plan, wide, self._some(plan.workspace))
         return {name: wide[name] for name in key.outputs}
 
-    def _own_outputs(self, key: Key, arrays: dict[str, Any]) -> dict[str, Any] | None:
-        return self._own.outputs(key, {name: self._widened(key, array) for name, array in arrays.items()})
+    def _finite(self, key: Key, arrays: dict[str, Any]) -> dict[str, Any]:
+        """The same arrays, but drawn numbers in the place of values that have overflowed: they would say nothing about
+        plans."""
+        spoilt = [name for name in VALUES if name in arrays and not math.isfinite(self._largest(key, arrays[name]))]
+        return {**arrays, **{name: self._drawn(key, arrays[name]) for name in spoilt}}
+
+    def _drawn(self, key: Key, array: Any) -> Any:
+        xp, kernels = self._backend.xp, self._backend.ops.kernels
+        some = kernels.table(np.random.default_rng(1).standard_normal(DRAWN), np.float32)
+        wide, made = xp.tile(some, -(-array.size // DRAWN))[: array.size], xp.empty(array.size, array.dtype)
+        cast_numbers(kernels, wide, "FP32", made, STORED.get(key.kind, key.kind))
+        return made
+
+    def _largest(self, key: Key, array: Any) -> float:
+        return float(self._backend.xp.abs(self._widened(key, array)).max())
 
     def _widened(self, key: Key, array: Any) -> Any:
         """The same numbers as float32, in the same order; others than the key's are copied."""
@@ -183,7 +229,8 @@ class CudnnRunner:
             difference = float(xp.abs(self._widened(key, arrays[name]) - want).max())
             if math.isnan(difference):
                 return difference
-            worst = max(worst, difference / max(float(xp.abs(want).max()), 1e-30))
+            floor = least(key, name, lambda each: self._largest(key, arrays[each]))
+            worst = max(worst, difference / max(float(xp.abs(want).max()), floor, 1e-30))
         return worst
 
 

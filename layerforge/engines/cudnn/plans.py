@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,20 +21,25 @@ class Plan:
 
     name       of the kernel that cuDNN chose
     workspace  bytes
+    index      its number in cuDNN's order of preference
+    seconds    that building it took: some kernels are compiled then
     """
 
     graph: Any
     tensors: dict[str, Any]
     name: str
     workspace: int
+    index: int = 0
+    seconds: float = 0.0
 
 
 def finalise(cudnn: Any, key: Key, index: int = 0, **how: Any) -> Plan:
-    """The plan with this number in cuDNN's order of preference. `how` goes to the graph: a handle, or the properties
-    of a device that is not here.
+    """The plan with this number in cuDNN's order of preference, or the next that can be built. `how` goes to the graph:
+    a handle, or the properties of a device that is not here.
 
     Raises DeviceError when cuDNN has none.
     """
+    began = time.perf_counter()
     try:
         make = Maker(cudnn, key.kind, **how)
         key.build(make)
@@ -46,7 +52,8 @@ def finalise(cudnn: Any, key: Key, index: int = 0, **how: Any) -> Plan:
         at = _build_first(graph, index)
     except Exception as error:  # the frontend raises types of its own, and RuntimeError
         raise DeviceError(f"cuDNN has no plan for {key}: {_first_line(error)}") from error
-    return Plan(graph, make.tensors, graph.get_plan_name_at_index(at), graph.get_workspace_size_plan_at_index(at))
+    name, workspace = graph.get_plan_name_at_index(at), graph.get_workspace_size_plan_at_index(at)
+    return Plan(graph, make.tensors, name, workspace, at, time.perf_counter() - began)
 
 
 def count(plan: Plan) -> int:
@@ -91,23 +98,22 @@ def choose(candidates: Sequence[Candidate], kind: str) -> Candidate | None:
 
 
 def measure(
-    indexes: Sequence[int],
+    indexes: Iterable[int],
     run: Callable[[int], Callable[[], None]],
     seconds: Callable[[Callable[[], None]], float],
     error: Callable[[], float],
-) -> list[Candidate]:
-    """Builds, checks and times plans.
+) -> Iterator[Candidate]:
+    """Times and checks plans, one after the other.
 
-    run      makes plan number i ready; a plan that cannot be built or run is left out
+    run      makes plan number i ready; a plan that cannot be built or run, or has no room to, is left out
     seconds  of one run
     error    of what the last run left
     """
-    found = []
     for index in indexes:
         try:
             ready = run(index)
             ready()
-            found.append(Candidate(index, seconds(ready), error()))
-        except (DeviceError, RuntimeError):
+            taken = seconds(ready)
+        except (DeviceError, RuntimeError, MemoryError):
             continue
-    return found
+        yield Candidate(index, taken, error())

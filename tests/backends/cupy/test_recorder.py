@@ -4,6 +4,7 @@ import types
 
 import numpy as np
 import pytest
+from tape import Pool
 
 from layerforge.backends.cupy.device import DeviceMemory
 from layerforge.backends.cupy.launcher import ROWS, WIDTH, Launcher, Numbers
@@ -45,7 +46,8 @@ class Stream:
 def parts():
     stream, kernels = Stream(), Launcher(np)
     runtime = types.SimpleNamespace(CUDARuntimeError=Fault)
-    cuda = types.SimpleNamespace(runtime=runtime, alloc_pinned_memory=bytearray, Event=types.SimpleNamespace)
+    cuda = types.SimpleNamespace(runtime=runtime, alloc_pinned_memory=bytearray, Event=types.SimpleNamespace,
+                                 MemoryPool=Pool, using_allocator=Pool.using)
     cupy = types.SimpleNamespace(cuda=cuda, zeros=lambda shape, dtype: np.zeros(shape, dtype).view(Array))
     memory = DeviceMemory(cupy, 0, stream)
     return Recorder(cupy, stream, kernels, memory), stream, kernels, memory
@@ -169,3 +171,17 @@ def test_full_table_is_said():
     numbers.row(np.float64, (1,))
     with pytest.raises(NotRecordable, match="more than 1 kernels"):
         numbers.row(np.float64, (1,))
+
+
+def test_memory_that_array_code_takes_while_it_is_recorded_belongs_to_the_recording(parts):
+    recorder, _, _, _ = parts
+    with recorder.recording() as taken:
+        assert Pool.now is taken.pool
+    assert Pool.now is None
+
+
+def test_launches_that_fail_in_a_broken_capture_are_a_reason(parts):
+    recorder, _, kernels, _ = parts
+    with pytest.raises(NotRecordable, match="CUDA refuses: STREAM_CAPTURE_INVALIDATED"), recorder.recording():
+        raise RuntimeError("STREAM_CAPTURE_INVALIDATED")  # CuPy's CUDADriverError is one, and so are cuDNN's
+    assert kernels.numbers is None

@@ -12,9 +12,10 @@ from layerforge import engines
 from layerforge.core.errors import DeviceError, NotRecordable
 from layerforge.engines.cudnn import library
 from layerforge.engines.cudnn.choices import Choices
-from layerforge.engines.cudnn.graphs import BiasGradient
+from layerforge.engines.cudnn.graphs import BiasGradient, Norm
 from layerforge.engines.cudnn.library import CudnnRunner
 from layerforge.engines.cudnn.plans import NoPlan
+from layerforge.engines.cudnn.reference import least
 
 
 class Tensor:
@@ -97,6 +98,8 @@ def parts():
     backend.xp = types.SimpleNamespace(
         empty=lambda n, dtype: np.empty(n, dtype).view(Memory),
         abs=np.abs,
+        tile=np.tile,
+        get_default_memory_pool=lambda: types.SimpleNamespace(free_all_blocks=lambda: log.append("freed")),
         cuda=types.SimpleNamespace(Event=event, get_elapsed_time=lambda a, b: next(clock)),
     )
     backend.stream = Stream()
@@ -127,7 +130,7 @@ def test_fastest_plan_that_is_right_is_kept(parts, tmp_path):
     given = arrays()
     runner.run(KEY, given)
     assert given["db"].tolist() == [6, 9]
-    assert log[-1] == ("HALF", 2) and set(log) == {(kind, at) for kind in ("HALF", "FLOAT") for at in range(3)}
+    assert log[-2:] == ["freed", ("HALF", 2)] and set(log[:-2]) == {("HALF", at) for at in range(3)}
     del log[:]
     runner.run(KEY, given)
     assert log == [("HALF", 2)]
@@ -136,10 +139,10 @@ def test_fastest_plan_that_is_right_is_kept(parts, tmp_path):
     assert log == [("HALF", 2)] * 3  # once to see whether it still runs
 
 
-def test_float32_plans_are_held_against_our_own_arithmetic(parts):
+def test_plans_are_held_against_our_own_arithmetic(parts):
     cudnn, backend, _ = parts
     runner = CudnnRunner(cudnn, backend, Choices(None, "H200", "9"), Reference(wrong=1))
-    with pytest.raises(NoPlan, match=r"no plan of cuDNN computes BiasGradient.* right: their errors are \['0\.1'"):
+    with pytest.raises(NoPlan, match=r"no plan .* BiasGradient.* right: their errors are \['9\.9', '0\.1', '0\.1'"):
         runner.run(KEY, arrays())
 
 
@@ -214,3 +217,63 @@ def test_plan_that_was_built_to_see_whether_there_is_one_is_used(parts):
     assert runner.check(KEY) == ""
     runner.run(KEY, arrays())
     assert made.count("HALF") == 3  # as many as there are plans
+
+
+def test_no_further_plan_is_tried_once_one_is_right_and_building_took_long(parts, monkeypatch):
+    cudnn, backend, log = parts
+    monkeypatch.setattr(library, "ENOUGH", 0.0)
+    monkeypatch.setattr(Graph, "get_execution_plan_count", lambda graph: 5)
+    CudnnRunner(cudnn, backend, Choices(None, "H200", "9"), Reference()).run(KEY, arrays())
+    assert {at for kind, at in log[:-2]} == {0, 1}  # the first is wrong
+
+
+def test_plan_that_is_found_in_the_place_of_others_is_tried_once(parts, monkeypatch):
+    cudnn, backend, log = parts
+
+    def build(graph, index):
+        if index == 0:
+            raise RuntimeError("deselected")
+        graph.at = index
+
+    monkeypatch.setattr(Graph, "build_plan_at_index", build)
+    CudnnRunner(cudnn, backend, Choices(None, "H200", "9"), Reference()).run(KEY, arrays())
+    assert log.count(("HALF", 1)) == 1 + library.RUNS and ("HALF", 2) in log
+
+
+def test_values_that_have_overflowed_refuse_no_plan(parts):
+    cudnn, backend, log = parts
+    runner, given = CudnnRunner(cudnn, backend, Choices(None, "H200", "9"), Reference()), arrays()
+    given["dy"][:2] = np.inf, np.nan
+    runner.run(KEY, given)
+    assert runner.plan_name(KEY) == "eng2" and given["db"][0] == np.inf and np.isnan(given["db"][1])
+
+
+def test_workspace_is_kept_for_the_chosen_plan_alone(parts, monkeypatch):
+    cudnn, backend, _ = parts
+    monkeypatch.setattr(Graph, "get_workspace_size_plan_at_index", lambda graph, index: (1 << 24) >> index)
+    runner = CudnnRunner(cudnn, backend, Choices(None, "H200", "9"), Reference())
+    runner.run(KEY, arrays())
+    assert [each.nbytes for each in runner._workspaces] == [1 << 22]
+
+
+def test_plan_whose_workspace_has_no_room_is_left_out(parts, monkeypatch):
+    cudnn, backend, _ = parts
+    empty = backend.xp.empty
+
+    def full(n, dtype):
+        if n > 1 << 30:
+            raise MemoryError
+        return empty(n, dtype)
+
+    backend.xp.empty = full
+    monkeypatch.setattr(Graph, "get_workspace_size_plan_at_index", lambda graph, index: (index == 2) << 31)
+    runner = CudnnRunner(cudnn, backend, Choices(None, "H200", "9"), Reference())
+    runner.run(KEY, arrays())
+    assert runner.plan_name(KEY) == "eng1"
+
+
+def test_sum_that_is_nothing_but_rounding_is_measured_by_its_terms():
+    largest = {"dy": 2.0, "x": 3.0}.__getitem__
+    assert least(BiasGradient((4, 2, 3, 3), "FP32"), "db", largest) == 12
+    assert least(Norm((4, 2, 3, 3), "FP32"), "mean", largest) == 3
+    assert least(Norm((4, 2, 3, 3), "FP32"), "y", largest) == 0
