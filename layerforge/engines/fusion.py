@@ -112,14 +112,14 @@ def _sum_behind(steps: Sequence[Any], index: int, keep: str) -> int:
 
 
 def overwritten(steps: Sequence[Any], index: int, harmless: Sequence[str] = ()) -> bool:
-    """Whether a layer behind, of another type than these, changes the output in place: the gradient then follows what
-    it left, as in Caffe."""
-    blob = steps[index].tops[0].blob
-    behind = steps[index + 1 :]
-    reader = next((step for step in behind if any(view.blob is blob for view in step.bottoms)), None)
-    if reader is None or all(view.blob is not blob for view in reader.tops):
-        return False
-    return reader.layer.type not in harmless
+    """Whether a layer behind, of another type than these, changes the output in place, or a view of it: the gradient
+    then follows what it left, as in Caffe."""
+    value = steps[index].tops[0].blob.data
+    return any(
+        view.blob.data is value and not step.layer.shares_data and step.layer.type not in harmless
+        for step in steps[index + 1 :]
+        for view in step.tops
+    )
 
 
 def scale_of_channels(layer: Any, shape: Sequence[int]) -> bool:

@@ -72,6 +72,8 @@ class _Verb:
         raise NotImplementedError("LayerWork asks the steps")
 
 
+MAX_SHAPES = 16  # for so many shapes a step stays planned: those of nets whose shapes change to and fro
+
 Rule = Callable[[Any, Sequence[Any]], Work]
 """From an engine's context and the layers' own steps; raises Refused."""
 
@@ -106,8 +108,8 @@ class EngineStep:
     def reshape(self) -> None:
         for part in self.parts:
             part.reshape()
-        self._shapes = self._now()
-        work = self._works.get(self._shapes)
+        before, self._shapes = self._shapes, self._now()
+        work = self.work if self._shapes == before else self._works.get(self._shapes)
         if work is None:
             try:
                 work = self.plan()
@@ -115,7 +117,8 @@ class EngineStep:
                 work = LayerWork(self.parts, str(refusal))
                 names = ", ".join(str(part.layer.definition) for part in self.parts)
                 log.warning("%s: %s does not take these shapes: %s", names, self.engine, refusal)
-            self._works[self._shapes] = work
+            if len(self._works) < MAX_SHAPES:
+                self._works[self._shapes] = work
         self.work = work
 
     def forward(self) -> None:

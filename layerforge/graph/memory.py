@@ -17,10 +17,10 @@ import numpy as np
 
 from layerforge.core.storage import HOST, Representation, Storage
 from layerforge.core.use import Access, Use
+from layerforge.engines.step import MAX_SHAPES
 from layerforge.graph.step import Step
 
 ALIGNMENT = 64  # bytes, a cache line
-MAX_PLANS = 16  # plans that are kept for nets whose shapes change to and fro
 Shapes = tuple[tuple[int, ...], ...]
 
 
@@ -218,7 +218,7 @@ class Memory:
             self._plan, self._shapes = None, now
         if self._plan is None:
             self._plan = self._plans.get(self._shapes) or plan_memory(self._steps, self.around)
-            if len(self._plans) < MAX_PLANS:
+            if len(self._plans) < MAX_SHAPES:
                 self._plans[self._shapes] = self._plan
         return self._plan
 

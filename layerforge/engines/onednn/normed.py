@@ -50,12 +50,18 @@ class Folded:
         return ()
 
 
+def _folded(context: Context, first: Any, rest: Sequence[Any], norm: Norm) -> Folded:
+    """One for all shapes: it knows none."""
+    made: Folded = context.once((Folded, *(step.layer for step in (first, *rest))), lambda: Folded(first.layer, norm))
+    return made
+
+
 def convolution_norm(context: Context, steps: Sequence[Any]) -> Work:
     """steps: the convolution, then BatchNorm, Scale or both, and perhaps a ReLU."""
     first, rest = steps[0], steps[1:]
     norm = Norm(rest)
     if not first.needed and not norm.batch:
-        folded = Folded(first.layer, norm)
+        folded = _folded(context, first, rest, norm)
         relu = [step for step in rest if step.layer.type == "ReLU"]
         work = convolution(context, [first, *relu], rest[-1].tops[0].blob, (folded.w, folded.b))
         work.forwards.insert(0, folded)
@@ -106,7 +112,7 @@ def convolution_sum(context: Context, steps: Sequence[Any]) -> Work:
     norm = Norm(rest)
     if norm.batch:
         raise Refused("statistics of the batch")
-    folded = Folded(first.layer, norm)
+    folded = _folded(context, first, rest, norm)
     work = convolution(context, [first, *relu], into, (folded.w, folded.b), other)
     work.forwards.insert(0, folded)
     return work

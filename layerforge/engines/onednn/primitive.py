@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from ctypes import byref, c_void_p
 from typing import Any
 
@@ -52,6 +52,7 @@ class Context:
     compute_type  FP32 or BF16: the type of values between steps, where it has kernels
     exact         values that stay in float32: what losses and outputs are computed from
     reduced       values that were last written in bfloat16
+    common        what steps planned for several shapes share, by what it is made of
     """
 
     def __init__(self, library: Library, layouts: LayoutFactory, compute_type: str = "FP32") -> None:
@@ -61,6 +62,13 @@ class Context:
         self.scratch, self.spill, self.lent, self.sums = Scratch(), Scratch(), Scratch(), Scratch()
         self.masks, self.tiles = Scratch(), Scratch()
         self.written: dict[Any, Layout] = {}  # Storage → layout
+        self.common: dict[Any, Any] = {}
+
+    def once(self, made_of: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` gives, the same for all shapes."""
+        if made_of not in self.common:
+            self.common[made_of] = make()
+        return self.common[made_of]
 
     def layout_of(self, blob: Blob) -> Layout:
         """The layout that the blob's data will be in when the step being planned runs."""

@@ -94,7 +94,6 @@ class Winograd:
         relu: bool, added: Blob | None,
     ) -> None:
         self._context, self._blobs, self._added = context, blobs, added
-        self._w, self._b = parameters
         layouts = context.layouts
         self.x, self.y = layouts.channels_last(shape.x, F32), layouts.channels_last(shape.y, F32)
         channels, outputs = shape.x[1], shape.y[1]
@@ -102,11 +101,10 @@ class Winograd:
         self._tiles = samples * rows * columns
         parts = -(-self._tiles // TOGETHER)
         self._together = together = -(-self._tiles // parts)
-        self._product = _Product(context, together, channels, outputs)
+        self._product = _Product(context, together, channels, outputs, parameters)
         self._counts = MATRICES * together * channels, MATRICES * together * outputs
         context.tiles.need(4 * sum(self._counts))
         self._spare = aligned_zeros(4 * max(channels, outputs)), aligned_zeros(4 * outputs)  # outside; written there
-        self._bias = aligned_zeros(4 * outputs)
         found = compiler()
         assert found is not None
         self._compiler = found
@@ -116,12 +114,11 @@ class Winograd:
         self._in[:SLOTS] = [*numbers, *shape.x[2:], *window.pad, channels // WIDTH, together * channels // WIDTH]
         self._out[:SLOTS] = [*numbers, *shape.y[2:], 0, 0, outputs // WIDTH, together * outputs // WIDTH]
         self._in[-1] = self._spare[0].ctypes.data
-        self._out[-3:-1] = self._spare[1].ctypes.data, self._bias.ctypes.data
-        self._seen: Any = None
+        self._out[-3:-1] = self._spare[1].ctypes.data, self._product.weights.bias.ctypes.data
         self._room: np.ndarray | None = None
 
     def run(self) -> None:
-        self._take_parameters()
+        self._product.weights.take()
         self._take_room()
         bottom, into = self._blobs
         self._in[SLOTS] = bottom.data.array(self.x.representation).ctypes.data
@@ -144,17 +141,6 @@ class Winograd:
         self._product.take(values[:first], values[first : first + second])
         self._in[SLOTS + 1], self._out[SLOTS + 1] = values.ctypes.data, values[first:].ctypes.data
 
-    def _take_parameters(self) -> None:
-        """G w Gᵀ, after each change."""
-        now = tuple((id(blob.data), blob.data.version) for blob in (self._w, self._b) if blob)
-        if now == self._seen:
-            return
-        w = self._w.data.array(HOST)
-        self._product.weigh((np.kron(G, G) @ w.reshape(-1, KERNEL * KERNEL).T).astype(np.float32))  # (36, O · C)
-        if self._b:
-            self._bias[:] = self._b.data.array(HOST)
-        self._seen = tuple((id(blob.data), blob.data.version) for blob in (self._w, self._b) if blob)
-
     def uses(self) -> Sequence[Use]:
         bottom, into = self._blobs
         read = [Use(bottom.data, self.x.representation, Access.READ)]
@@ -167,26 +153,56 @@ class Winograd:
         return [Sweep("winograd_tiles", impl, self.x), self._product.primitive, Sweep("winograd_join", impl, self.y)]
 
 
+class _Weights:
+    """G w Gᵀ in the order of the products' kernel, and the bias: made anew after each change of w or b.
+
+    used  that order
+    """
+
+    def __init__(
+        self, context: Context, parameters: tuple[Blob, Blob | None], channels: int, outputs: int, used: Layout
+    ) -> None:
+        self._layouts, self._used = context.layouts, used
+        self._w, self._b = parameters
+        self._plain = context.layouts.exchanged((MATRICES, channels, outputs), 1, 2, F32)  # (36, O, C) in memory
+        self.array, self.bias = aligned_zeros(used.nbytes), aligned_zeros(4 * outputs)
+        self._seen: Any = None
+
+    def take(self) -> None:
+        """Before each run."""
+        if self._now() == self._seen:
+            return
+        w = self._w.data.array(HOST)
+        made = (np.kron(G, G) @ w.reshape(-1, KERNEL * KERNEL).T).astype(np.float32)  # (36, O · C)
+        self._layouts.reorder(self._plain, made, self._used, self.array)
+        if self._b:
+            self.bias[:] = self._b.data.array(HOST)
+        self._seen = self._now()  # reading may fill the first time
+
+    def _now(self) -> tuple[Any, ...]:
+        return tuple((id(blob.data), blob.data.version) for blob in (self._w, self._b) if blob)
+
+
 class _Product:
     """36 products (tiles, C) · (C, O)."""
 
-    def __init__(self, context: Context, tiles: int, channels: int, outputs: int) -> None:
+    def __init__(
+        self, context: Context, tiles: int, channels: int, outputs: int, parameters: tuple[Blob, Blob | None]
+    ) -> None:
         layouts = context.layouts
         a, out = (layouts.plain((MATRICES, tiles, k), F32) for k in (channels, outputs))
-        self._plain = layouts.exchanged((MATRICES, channels, outputs), 1, 2, F32)  # (36, O, C) in memory
         desc = Descriptor(context, "matmul", a.desc, layouts.any((MATRICES, channels, outputs), F32), None, out.desc)
-        self._used = desc.fast().layout(n.WEIGHTS)
+        used = desc.fast().layout(n.WEIGHTS)
+        self.weights: _Weights = context.once(
+            (_Weights, *parameters, used), lambda: _Weights(context, parameters, channels, outputs, used)
+        )
         self._a, self._out = (Fixed(index, layout, _EMPTY) for index, layout in ((n.SRC, a), (n.DST, out)))
-        self._b = Fixed(n.WEIGHTS, self._used)
-        self._layouts = layouts
-        self.primitive = Primitive(desc, [self._a, self._b, self._out])
+        b = Fixed(n.WEIGHTS, used, self.weights.array)
+        b.nbytes = used.nbytes  # counted with what the step has taken itself
+        self.primitive = Primitive(desc, [self._a, b, self._out])
 
     def take(self, a: np.ndarray, out: np.ndarray) -> None:
         self._a.array, self._out.array = a, out
-
-    def weigh(self, weights: np.ndarray) -> None:
-        """weights: (36, O · C)"""
-        self._layouts.reorder(self._plain, weights, self._used, self._b.array.view(np.float32))
 
 
 def winograd(

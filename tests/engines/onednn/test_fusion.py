@@ -169,3 +169,22 @@ def test_layers_behind_that_cannot_be_fused_do_not_cost_the_engine():
     pair = Pair(net_text(CONV, norm))
     assert pair.lowered()["c"] == "ONEDNN" and pair.lowered()["n"] == "layer"
     pair.run()
+
+
+POOL, DROP = "Pooling p c > p { pooling_param { kernel_size: 2 stride: 2 } }", "Dropout d p > p"
+MOVED = "{ power_param { scale: 2 shift: 1 } }"
+LEFT = {
+    "behind what keeps signs": [CONV, RELU, POOL, DROP, f"Power o p > p {MOVED}"],
+    "by a view": [CONV, NORM, RELU, "Flatten f c > f", f"Power o f > f {MOVED}"],
+}
+
+
+@pytest.mark.parametrize("layers", LEFT.values(), ids=LEFT)
+def test_a_relu_whose_output_is_overwritten_follows_what_is_left_as_in_caffe(layers):
+    pair = Pair(net_text(*layers), keep="outputs")
+    for net in pair.nets:
+        net.blobs["data"].data.set(np.random.default_rng(2).standard_normal(net.blobs["data"].shape).astype(np.float32))
+        net.forward()
+        net.blobs[net.outputs[0]].diff.set(np.linspace(-1, 1, net.blobs[net.outputs[0]].count, dtype=np.float32))
+        net.backward()
+    agree("c.0.diff", *(net.params["c"][0].diff.array(HOST) for net in pair.nets), atol=3e-4)

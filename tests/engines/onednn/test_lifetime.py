@@ -3,17 +3,20 @@
 import gc
 from collections import Counter
 
+import numpy as np
 import pytest
 from engines_compare import net_text
 
 from layerforge.core.errors import DeviceError
 from layerforge.core.storage import HOST
+from layerforge.engines.step import MAX_SHAPES
 from layerforge.net.build import build_net
 from layerforge.netdef.types import Phase
 from layerforge.schema.read import parse_net
 
 try:
     from layerforge.engines.onednn.library import load
+    from layerforge.engines.onednn.normed import Folded
 
     load()
 except DeviceError as error:
@@ -66,3 +69,43 @@ def test_nothing_stays_of_a_net_that_is_dropped(alive, keep):
     del net, blob
     gc.collect()
     assert {kind: count for kind, count in alive.items() if count} == {}
+
+
+def test_a_net_whose_shapes_keep_changing_keeps_the_plans_of_some(alive):
+    net = build_net(parse_net(net_text(*LAYERS[:-2])), Phase.TRAIN)
+    counts = []
+    for size in range(2, 8 + MAX_SHAPES):
+        net.blobs["data"].reshape((size, 6, 9, 8))
+        net.forward()
+        net.backward()
+        gc.collect()
+        counts.append(alive["primitive"])
+    assert counts[-1] - counts[-6] < (counts[5] - counts[0]) / 2  # conversions between layouts stay
+
+
+def test_folded_weights_are_made_once_for_all_shapes():
+    net = build_net(parse_net(net_text(*LAYERS[:3])), Phase.TEST, backward=False)
+    found = set()
+    for samples in (2, 3, 4):
+        net.blobs["data"].reshape((samples, 6, 9, 8))
+        net.forward()
+        found.update(run for step in net.steps[1:] for run in step.work.forwards if isinstance(run, Folded))
+    assert len(found) == 1
+
+
+def test_a_reshape_that_changes_nothing_keeps_what_backward_needs():
+    net = build_net(parse_net(net_text(*LAYERS[:-2])), Phase.TRAIN)
+    found = []
+    for size in range(2, 4 + MAX_SHAPES):  # the last is not among those kept
+        net.blobs["data"].reshape((size, 6, 9, 8))
+        net.reshape()
+    for again in (False, True):
+        net.blobs["data"].data.set(np.linspace(-1, 1, net.blobs["data"].count, dtype=np.float32))
+        net.forward()
+        if again:
+            net.reshape()
+        net.blobs["c"].diff.set(np.ones(net.blobs["c"].shape, np.float32))
+        net.clear_gradients()
+        net.backward()
+        found.append(net.params["a"][0].diff.array(HOST).copy())
+    np.testing.assert_array_equal(*found)

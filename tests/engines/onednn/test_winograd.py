@@ -13,6 +13,7 @@ try:
     from layerforge.engines.onednn import winograd
     from layerforge.engines.onednn.compiled import compiler
     from layerforge.engines.onednn.library import load
+    from layerforge.engines.onednn.numbers import WEIGHTS
 
     load()
 except DeviceError as error:
@@ -149,3 +150,15 @@ def test_its_parts_are_explained_and_its_memory_counted():
     step = next(step for step in net.steps if step.engine == "ONEDNN")
     assert [kernel.name for kernel in step.kernels()] == ["winograd_tiles", "matmul", "winograd_join"]
     assert sum(step.buffers().values()) >= 4 * 36 * (32 * 32 + 2 * 32 * 32)  # weights, and two sets of matrices
+
+
+def test_the_weights_are_kept_once_for_all_shapes():
+    nets, kept = pair(text((2, 32, 16, 16), behind=BLOCK)), set()
+    for samples in (2, 3, 2):
+        for net in nets:
+            net.blobs["x"].reshape((samples, 32, 16, 16))
+        feed(nets)
+        assert distance(nets) < 3e-6
+        kept.update(id(argument.array) for argument in convolutions(nets[0])[0].primitives()[1].arguments
+                    if argument.index == WEIGHTS)
+    assert len(kept) == 1
