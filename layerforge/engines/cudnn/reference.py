@@ -1,4 +1,4 @@
-"""What graphs should give, by the backend's own kernels and array code in float32: cuDNN's plans are held against it."""
+"""What graphs should give, by our own kernels and array code in float32; cuDNN's plans are held against it."""
 
 from __future__ import annotations
 
