@@ -75,10 +75,12 @@ def build_net(
     running = next((engine.running for engine in engines if hasattr(engine, "running")), Running(threads.count()))
     with running.computing():
         plan = lower(shaped.steps, engines)
-    if all(step.engine == "layer" for step in plan.steps):
+    lowered = any(step.engine != "layer" for step in plan.steps)
+    if not lowered:
         running = Running(running.threads)
     net = Net(definition, phase, graph, shaped, gradients, learnable, plan, backend, rng, keep, backward, running)
-    net.update_ops = next((ops for each in engines if (ops := getattr(each, "update_ops", None))), net.update_ops)
+    if lowered:  # else nobody waits for a turn with the engine's threads
+        net.update_ops = next((ops for each in engines if (ops := getattr(each, "update_ops", None))), net.update_ops)
     for layer in net.layers if keep == "outputs" else ():
         if hasattr(layer, "readers"):
             layer.readers = partial(_readers, weakref.ref(net))

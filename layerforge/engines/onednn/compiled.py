@@ -88,12 +88,12 @@ class Compiler:
 
 @functools.cache
 def compiler() -> Compiler | None:
-    """The compiler of this process; None where llvmlite or libgomp is missing, or where no code can be made: that is
-    tried here, for a plan counts on it."""
+    """The compiler of this process; None where llvmlite or libgomp is missing or too old, or where no code can be made:
+    that is tried here, for a plan counts on it."""
     try:
         found = Compiler()
         return found if found.works() else None
-    except (ImportError, OSError, RuntimeError):
+    except (ImportError, AttributeError, OSError, RuntimeError):
         return None
 
 

@@ -7,7 +7,9 @@ from engines_compare import Pair, net_text
 from layerforge.backends import get_backend
 from layerforge.core.errors import DeviceError
 from layerforge.engines.onednn import compiled
+from layerforge.net.build import build_net
 from layerforge.netdef.types import Phase
+from layerforge.schema.read import parse_net
 
 try:
     from layerforge.engines.onednn.library import load
@@ -129,3 +131,15 @@ def test_other_chains_with_pooling_stay_apart_and_agree(lines):
     pair = Pair(net_text(*lines, shape=(3, 5, 11, 8)), keep="outputs")
     assert pair.engine.steps[1].layers == (1, 2)
     pair.run()
+
+
+def test_an_llvmlite_that_is_too_old_is_as_good_as_none(monkeypatch):
+    monkeypatch.delattr("llvmlite.binding.create_pass_builder")
+    assert compiled.compiler.__wrapped__() is None
+
+
+@pytest.mark.parametrize("layer, engine", [("Bias b data > b { bias_param { axis: 1 } }", False),
+                                           ("Scale b data > b { scale_param { axis: 1 } }", True)])
+def test_updates_are_compiled_where_the_engine_runs_anything(layer, engine):
+    net = build_net(parse_net(net_text(layer), "net.prototxt"), Phase.TRAIN)
+    assert isinstance(net.update_ops, CompiledUpdateOps) == (net.running.pool is not None) == engine
