@@ -112,11 +112,13 @@ def _sum_behind(steps: Sequence[Any], index: int, keep: str) -> int:
 
 
 def overwritten(steps: Sequence[Any], index: int, harmless: Sequence[str] = ()) -> bool:
-    """Whether a layer behind, of another type than these, changes the output in place, or a view of it: the gradient
-    then follows what it left, as in Caffe."""
-    value = steps[index].tops[0].blob.data
+    """Whether a layer behind changes the output in place, or a view of it: the gradient then follows what it left, as in
+    Caffe. Layers of the harmless types do not where they have the output itself, which nobody else reads then."""
+    own = steps[index].tops[0].blob
     return any(
-        view.blob.data is value and not step.layer.shares_data and step.layer.type not in harmless
+        view.blob.data is own.data
+        and not step.layer.shares_data
+        and not (view.blob is own and step.layer.type in harmless)
         for step in steps[index + 1 :]
         for view in step.tops
     )
