@@ -112,8 +112,8 @@ def _sum_behind(steps: Sequence[Any], index: int, keep: str) -> int:
 
 
 def overwritten(steps: Sequence[Any], index: int, harmless: Sequence[str] = ()) -> bool:
-    """Whether a layer behind changes the output in place, or a view of it: the gradient then follows what it left, as in
-    Caffe. Layers of the harmless types do not where they have the output itself, which nobody else reads then."""
+    """Whether a layer behind changes the output in place, or a view of it: the gradient then follows what it left, as
+    in Caffe. Layers of the harmless types do not where they have the output itself, which nobody else reads then."""
     own = steps[index].tops[0].blob
     return any(
         view.blob.data is own.data
