@@ -32,7 +32,7 @@ VARIABLE = "LAYERFORGE_WINOGRAD"  # 0: no convolution goes this way
 KERNEL, TILE, SIZE = 3, 6, 4  # of weights, of values read, of values made
 WIDTH, MATRICES, SLOTS = 16, TILE * TILE, 10
 TOGETHER = 256  # tiles at once: their matrices stay in the cache
-LEAST_TILES, LEAST_CHANNELS = 24, 32  # with fewer, reading the larger weights costs what products save
+LEAST_TILES, LEAST_CHANNELS = 16, 32  # with fewer, reading the larger weights costs what products save
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 _EMPTY = np.empty(0, np.float32)
 

@@ -82,6 +82,7 @@ def distance(nets):
     ((2, 32, 14, 17), "pad_h: 2 pad_w: 0"),
     ((2, 32, 15, 15), "pad: 1 bias_term: false"),
     ((26, 64, 4, 4), "pad: 1"),
+    ((1, 32, 14, 14), "pad: 1"),
 ], ids=str)
 def test_it_agrees_with_the_layer(x, fields):
     nets = pair(text(x, fields=fields))
@@ -128,7 +129,7 @@ def test_a_new_shape_is_planned_anew():
     (text((2, 32, 16, 16), fields="pad: 1 group: 2"), "groups"),
     (text((2, 24, 16, 16)), "channels that fill no vector"),
     (text((2, 32, 16, 16), outputs=16), "few channels"),
-    (text((1, 32, 16, 16)), "few tiles"),
+    (text((1, 32, 12, 20)), "few tiles"),
     (text((2, 32, 16, 16), behind=LEAKY), "leaky"),
 ], ids=lambda value: value if len(value) < 40 else "")
 def test_others_go_the_direct_way(definition, reason):
