@@ -101,3 +101,12 @@ def net_on_cudnn(definition: NetDef, phase: Phase, kind: str) -> Any:
     engines = [CudnnEngine(backend, NumpyRunner(backend), kind, "outputs")]
     how = {"backend": backend, "engines": engines, "keep": "outputs", "backward": phase is Phase.TRAIN}
     return build_net(definition, phase, **how)
+
+
+def feed(net, x):
+    """Gives a net a batch of another size, and begins its gradients anew."""
+    net.blobs["data"].reshape(x.shape)
+    net.blobs["label"].reshape(x.shape[:1])
+    net.reshape()
+    net.blobs["data"].data.set(x)
+    net.clear_gradients()

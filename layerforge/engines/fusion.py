@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from layerforge.engines.step import Rule
+
+Steps = Sequence[Any]
+Chooser = Callable[[Steps, int, str], tuple[Rule, int]]
+"""From the steps of a net, one's number and keep: the rule for it, and how many layers from it on run as one."""
 
 KEEP_SIGNS = ("Dropout", "ReLU")  # behind a ReLU they leave its gradient what it is
 
@@ -36,6 +42,16 @@ def fusable_relu(steps: Sequence[Any], index: int) -> bool:
         return False
     layer = steps[index].layer
     return layer.slope >= 0 and not layer.limits
+
+
+def with_relu(rule: Rule) -> Chooser:
+    """The rule, for the layer and a ReLU in place behind it."""
+    return lambda steps, index, keep: (rule, 2 if fusable_relu(steps, index + 1) else 1)
+
+
+def alone(rule: Rule) -> Chooser:
+    """The rule, for the layer and nothing behind it."""
+    return lambda steps, index, keep: (rule, 1)
 
 
 def norm_length(steps: Sequence[Any], index: int, keep: str) -> int:

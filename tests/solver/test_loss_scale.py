@@ -5,7 +5,7 @@ import pytest
 from cpu_kernels import needs_compiler
 from numpy_cudnn import NumpyRunner
 from tape import TapeBackend
-from tiny_solver import Recorder, histories, parameters, same, solver_text
+from tiny_solver import WEIGHTED, Recorder, histories, parameters, same, solver_text
 
 from layerforge.engines.cudnn.engine import CudnnEngine
 from layerforge.schema.read import parse_solver
@@ -13,18 +13,7 @@ from layerforge.solver import loss_scale
 from layerforge.solver.loop import Solver
 from layerforge.solver.loss_scale import LossScale
 
-NET = """
-name: "scaled" compute_type: FP16
-layer { name: "data" type: "DummyData" top: "data" top: "label"
-  dummy_data_param { shape { dim: 2 dim: 3 dim: 4 dim: 4 } shape { dim: 2 }
-                     data_filler { type: "gaussian" } data_filler { value: 1 } } }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
-  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
-layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
-layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip"
-  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
-"""
+NET = 'name: "scaled" compute_type: FP16' + WEIGHTED
 BIG = 2.0**22  # times a gradient of the scores, beyond what a half holds
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from layerforge.engines.cudnn.context import Context, Runner
@@ -13,20 +12,18 @@ from layerforge.engines.cudnn.pooling import lrn, pooling
 from layerforge.engines.cudnn.rules import NAME, check_values
 from layerforge.engines.cudnn.step import CudnnStep
 from layerforge.engines.cudnn.weighted import weighted
-from layerforge.engines.fusion import added_norm_length, follows, fusable_relu, norm_length, sum_length
+from layerforge.engines.fusion import (
+    Chooser,
+    Steps,
+    added_norm_length,
+    alone,
+    follows,
+    norm_length,
+    sum_length,
+    with_relu,
+)
 from layerforge.engines.lowering import Refusal
 from layerforge.engines.step import Refused, Rule
-
-Steps = Sequence[Any]
-Chooser = Callable[[Steps, int, str], tuple[Rule, int]]
-
-
-def _with_relu(rule: Rule) -> Chooser:
-    return lambda steps, index, keep: (rule, 2 if fusable_relu(steps, index + 1) else 1)
-
-
-def _alone(rule: Rule) -> Chooser:
-    return lambda steps, index, keep: (rule, 1)
 
 
 def _convolution(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
@@ -37,7 +34,7 @@ def _convolution(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
     length = (added_norm_length(steps, index + 1, keep) or norm_length(steps, index + 1, keep)) if behind else 0
     if length and steps[index + 1].layer.type in ("BatchNorm", "Scale"):
         return convolution_norm, 1 + length
-    return _with_relu(weighted)(steps, index, keep)
+    return with_relu(weighted)(steps, index, keep)
 
 
 def _norm(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
@@ -50,16 +47,16 @@ def _norm(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
 RULES: dict[str, Chooser] = {
     "Convolution": _convolution,
     "DepthwiseConvolution": _convolution,
-    "InnerProduct": _with_relu(weighted),
+    "InnerProduct": with_relu(weighted),
     "BatchNorm": _norm,
     "Scale": _norm,
-    "Eltwise": _with_relu(eltwise),
-    "Pooling": _alone(pooling),
-    "LRN": _alone(lrn),
-    "Concat": _alone(concat),
-    "Split": _alone(split),
-    "ReLU": _alone(relu),
-    "Dropout": _alone(dropout),
+    "Eltwise": with_relu(eltwise),
+    "Pooling": alone(pooling),
+    "LRN": alone(lrn),
+    "Concat": alone(concat),
+    "Split": alone(split),
+    "ReLU": alone(relu),
+    "Dropout": alone(dropout),
 }
 """Layer type → which rule takes it, and how many layers from it on run as one."""
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from layerforge.engines.fusion import (
+    Chooser,
+    Steps,
+    alone,
     follows,
-    fusable_relu,
     norm_length,
     overwritten,
     pinned,
     pooled_length,
     sum_length,
     trained_sum_length,
+    with_relu,
 )
 from layerforge.engines.lowering import Refusal
 from layerforge.engines.onednn.batch_norm import batch_norm
@@ -37,17 +39,6 @@ from layerforge.engines.onednn.step import OneDnnStep
 from layerforge.engines.onednn.update import CompiledUpdateOps
 from layerforge.engines.step import Refused, Rule
 
-Steps = Sequence[Any]
-Chooser = Callable[[Steps, int, str], tuple[Rule, int]]
-
-
-def _with_relu(rule: Rule) -> Chooser:
-    return lambda steps, index, keep: (rule, 2 if fusable_relu(steps, index + 1) else 1)
-
-
-def _alone(rule: Rule) -> Chooser:
-    return lambda steps, index, keep: (rule, 1)
-
 
 def _convolution(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
     length = sum_length(steps, index, keep)
@@ -66,7 +57,7 @@ def _convolution_norm(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
         return convolution_norm, 1 + length
     if pooled_length(steps, index, keep):
         return convolution_pooling, 3
-    return _with_relu(convolution)(steps, index, keep)
+    return with_relu(convolution)(steps, index, keep)
 
 
 def _norm(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
@@ -89,22 +80,22 @@ VIEWS = ("Flatten", "Reshape", "Squeeze", "ExpandDimsND")
 RULES: dict[str, Chooser] = {
     "Convolution": _convolution,
     "DepthwiseConvolution": _convolution,
-    "Deconvolution": _with_relu(convolution),
+    "Deconvolution": with_relu(convolution),
     "BatchNorm": _norm,
     "Scale": _norm,
-    "InnerProduct": _with_relu(inner_product),
-    "Eltwise": _with_relu(eltwise),
-    "Pooling": _alone(pooling),
-    "LRN": _alone(lrn),
-    "Softmax": _alone(softmax),
-    "Concat": _alone(concat),
-    "Slice": _alone(slices),
-    "Split": _alone(split),
-    "Power": _alone(power),
-    "Dropout": _alone(dropout),
-    **dict.fromkeys(RECURRENT, _alone(recurrent)),
+    "InnerProduct": with_relu(inner_product),
+    "Eltwise": with_relu(eltwise),
+    "Pooling": alone(pooling),
+    "LRN": alone(lrn),
+    "Softmax": alone(softmax),
+    "Concat": alone(concat),
+    "Slice": alone(slices),
+    "Split": alone(split),
+    "Power": alone(power),
+    "Dropout": alone(dropout),
+    **dict.fromkeys(RECURRENT, alone(recurrent)),
     "LSTM": lambda steps, index, keep: (lstm if compiler() else recurrent, 1),
-    **dict.fromkeys(VIEWS, _alone(view)),
+    **dict.fromkeys(VIEWS, alone(view)),
     **dict.fromkeys(FUNCTIONS, _pointwise),
 }
 """Layer type → which rule takes it, and how many layers from it on run as one."""
@@ -167,7 +158,7 @@ class OneDnnEngine:
         if ways[0][0] is convolution_norm_sum:
             ways.append(_convolution_norm(steps, index, self.keep))
         if ways[0][0] is convolution_pooling:
-            ways.append(_with_relu(convolution)(steps, index, self.keep))
+            ways.append(with_relu(convolution)(steps, index, self.keep))
         if ways[-1][1] > 1:
             ways.append((ALONE.get(layer.type, ways[-1][0]), 1))
         return ways

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cpu_kernels import needs_compiler
-from cudnn_nets import compare, make, near, results, taken
+from cudnn_nets import compare, feed, make, near, results, taken
 
 from layerforge.core.errors import NetError
 from layerforge.core.storage import HOST
@@ -79,11 +79,7 @@ def test_reshape_is_planned_again_and_may_be_refused():
     for batch in (4, 3, 2):
         x = np.random.default_rng(batch).normal(size=(batch, 3, 9, 8)).astype(np.float32)
         for each in (net, plain):
-            each.blobs["data"].reshape(x.shape)
-            each.blobs["label"].reshape((batch,))
-            each.reshape()
-            each.blobs["data"].data.set(x)
-            each.clear_gradients()
+            feed(each, x)
         compare(results(net), results(plain), 1e-4)
         steps = [step for step in net.steps if step.engine == "CUDNN"]
         assert all(step.refusal == ("the batch is odd" if batch == 3 else "") for step in steps)

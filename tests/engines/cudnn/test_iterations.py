@@ -5,25 +5,14 @@ import pytest
 from cpu_kernels import needs_compiler
 from numpy_cudnn import NumpyRunner
 from tape import TapeBackend
-from tiny_solver import Recorder, histories, parameters, solver_text
+from tiny_solver import WEIGHTED, Recorder, histories, parameters, solver_text
 
 from layerforge.core.storage import HOST
 from layerforge.engines.cudnn.engine import CudnnEngine
 from layerforge.schema.read import parse_solver
 from layerforge.solver.loop import Solver
 
-NET = """
-name: "packed"
-layer { name: "data" type: "DummyData" top: "data" top: "label"
-  dummy_data_param { shape { dim: 2 dim: 3 dim: 4 dim: 4 } shape { dim: 2 }
-                     data_filler { type: "gaussian" } data_filler { value: 1 } } }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
-  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
-layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
-layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip"
-  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
-"""
+NET = 'name: "packed"' + WEIGHTED
 
 
 @pytest.fixture(autouse=True)

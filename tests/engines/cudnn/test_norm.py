@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from cpu_kernels import needs_compiler
 from cudnn_cases import BLOCK, DATA, END, PLAIN, conv, norm
-from cudnn_nets import compare, make, near, results, taken
+from cudnn_nets import compare, feed, make, near, results, taken
 
 from layerforge.core.storage import HOST
 from layerforge.engines.cudnn.graphs import Convolution, Norm, NormGradient, NormInference
@@ -189,9 +189,5 @@ def test_shapes_may_change():
     for batch in (4, 2, 3):
         x = np.random.default_rng(batch).normal(size=(batch, 3, 6, 5)).astype(np.float32)
         for each in (net, plain):
-            each.blobs["data"].reshape(x.shape)
-            each.blobs["label"].reshape((batch,))
-            each.reshape()
-            each.blobs["data"].data.set(x)
-            each.clear_gradients()
+            feed(each, x)
         compare(results(net, ("ip", "loss")), results(plain, ("ip", "loss")), 5e-4)
