@@ -58,8 +58,8 @@ def models() -> Mapping[str, Model]:
 
     Raises DataError for a README without a group and a year.
     """
-    found = [Model(path.parent.name, path.parent, front_matter(path)) for path in ROOT.glob("*/README.md")]
-    return {model.name: model for model in sorted(found, key=_place)}
+    found = [model(path.parent.name) for path in ROOT.glob("*/README.md")]
+    return {each.name: each for each in sorted(found, key=_place)}
 
 
 def _place(model: Model) -> tuple[Any, ...]:
@@ -70,15 +70,17 @@ def _place(model: Model) -> tuple[Any, ...]:
     return GROUPS.index(facts["group"]), facts["year"], parts
 
 
+@functools.cache
 def model(name: str) -> Model:
-    """The model of this name.
+    """The model of this name; only its own facts are read.
 
     Raises DataError when there is none.
     """
-    if name not in models():
+    facts = {path.parent.name: path for path in ROOT.glob("*/README.md")}
+    if name not in facts:
         raise DataError(f"the zoo has no model {name!r}",
-                        hint=did_you_mean(name, models()) or "`layerforge zoo` lists the models")
-    return models()[name]
+                        hint=did_you_mean(name, list(models())) or "`layerforge zoo` lists the models")
+    return Model(name, facts[name].parent, front_matter(facts[name]))
 
 
 def front_matter(path: Path) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from layerforge.core.blob import Blob
 from layerforge.core.use import Access, Use
-from layerforge.engines.onednn.compiled import compiler, loop
+from layerforge.engines.onednn.compiled import Code, compiler, loop
 from layerforge.engines.onednn.layout import BF16, F32, Layout
 
 WIDTHS = (8, 16)  # channels side by side, as many as a vector holds
@@ -29,7 +29,7 @@ def sweeps(layout: Layout) -> bool:
     return layout.type in (F32, BF16) and layout.channel_block in WIDTHS and compiler() is not None
 
 
-def _code(name: str, options: Sequence[int], layout: Layout) -> int:
+def _code(name: str, options: Sequence[int], layout: Layout) -> Code:
     return loop(name, layout.channel_block, *options, reduced=layout.lossy)
 
 

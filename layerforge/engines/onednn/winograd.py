@@ -23,7 +23,7 @@ from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST
 from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
-from layerforge.engines.onednn.compiled import compiler
+from layerforge.engines.onednn.compiled import Code, compiler
 from layerforge.engines.onednn.layout import F32, Layout, aligned_zeros
 from layerforge.engines.onednn.primitive import Context, Descriptor, Fixed, Primitive
 from layerforge.engines.step import Work
@@ -61,8 +61,8 @@ def pays(context: Context, step: Any, shape: Any) -> bool:
 
 
 @functools.cache
-def _code(name: str, *options: bool) -> int:
-    """The address of a loop, compiled once."""
+def _code(name: str, *options: bool) -> Code:
+    """A loop, compiled once."""
     from layerforge.engines.onednn import winograd_loops as loops  # needs llvmlite
 
     found = compiler()

@@ -134,7 +134,7 @@ def test_other_chains_with_pooling_stay_apart_and_agree(lines):
 
 
 def test_an_llvmlite_that_is_too_old_is_as_good_as_none(monkeypatch):
-    monkeypatch.delattr("llvmlite.binding.create_pass_builder")
+    monkeypatch.delattr("llvmlite.binding.create_new_module_pass_manager")
     assert compiled.compiler.__wrapped__() is None
 
 
