@@ -14,6 +14,35 @@ from collections.abc import Mapping
 import numpy as np
 
 
+class Blocks:
+    """What a generator of this kind draws next of U(0, 1) in float32, in blocks that may be drawn apart.
+
+    A value of the counter gives SIZE numbers. The generator itself is to draw the last blocks: it is then where it
+    would be had it drawn all of them.
+    """
+
+    SIZE = 8
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng, self._state = rng, rng.bit_generator.state
+
+    @property
+    def whole(self) -> bool:
+        """Whether it stands at the start of a block."""
+        state = self._state
+        return state["bit_generator"] == "Philox" and state["buffer_pos"] == 4 and not state["has_uint32"]
+
+    def at(self, block: int, last: bool) -> np.random.Generator:
+        """The generator for the blocks from this one on."""
+        key, before = self._state["state"]["key"], self._state["state"]["counter"]
+        counter = int.from_bytes(before.astype("<u8").tobytes(), "little") + block
+        moved = np.random.Philox(key=key, counter=counter)
+        if not last:
+            return np.random.Generator(moved)
+        self._rng.bit_generator.state = moved.state
+        return self._rng
+
+
 class Stream:
     """A named sequence of draws; `draws` counts those taken and is all there is to save."""
 

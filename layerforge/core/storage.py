@@ -224,6 +224,10 @@ class Storage:
         """Takes over host values (any shape of the right count)."""
         np.copyto(self.claim(HOST), values.reshape(-1), casting="same_kind")
 
+    def settle(self, representation: Representation, array: Array) -> None:
+        """Zeros that are to be its memory in this representation from now on; it has none."""
+        self._copies[representation] = (array, self.version - 1)
+
     def place(self, representation: Representation, array: Array) -> None:
         """The memory that a plan has for the next value, or for a conversion of it, in this representation."""
         assert self.places is not None

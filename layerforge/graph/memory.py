@@ -298,11 +298,29 @@ class Memory:
             value.storage.lasting = value.storage in self.around.homes
             if not value.storage.lasting:
                 value.storage.drop()
+        side_by_side(self.around.homes.items())
         for storage, home in self.around.homes.items():
             storage.trim(home)
 
 
-def _aligned(nbytes: int) -> np.ndarray[Any, Any]:
-    block = np.empty(nbytes + ALIGNMENT, np.uint8)
+def side_by_side(wanted: Iterable[tuple[Storage, Representation]]) -> None:
+    """Memory for storages that have none in these layouts, in one block: the system backs it by large pages, and brings
+    them ten times as fast as the small ones of single arrays.
+
+    Plain arrays are apart, for users may hold them.
+    """
+    lacking = [
+        (storage, layout, *layout.extent(storage.count, storage.dtype)) for storage, layout in dict.fromkeys(wanted)
+        if hasattr(layout, "extent") and not layout.plain and storage.held(layout) is None
+    ]
+    sizes = [-(-length * dtype.itemsize // ALIGNMENT) * ALIGNMENT for *_, length, dtype in lacking]
+    block, start = _aligned(sum(sizes), np.zeros), 0
+    for (storage, layout, length, dtype), nbytes in zip(lacking, sizes):
+        storage.settle(layout, block[start : start + length * dtype.itemsize].view(dtype))
+        start += nbytes
+
+
+def _aligned(nbytes: int, make: Callable[..., np.ndarray[Any, Any]] = np.empty) -> np.ndarray[Any, Any]:
+    block = make(nbytes + ALIGNMENT, np.uint8)
     start = -block.ctypes.data % ALIGNMENT
     return block[start : start + nbytes]

@@ -11,7 +11,7 @@ from layerforge.core.blob import Blob, View
 from layerforge.core.errors import LayerError
 from layerforge.core.random import Random
 from layerforge.core.workspace import Buffer, Workspace
-from layerforge.layers.fillers import FillerParams, check_filler, fill
+from layerforge.layers.fillers import FillerParams, FirstValue, check_filler
 from layerforge.netdef.params import Params
 from layerforge.netdef.types import LayerDef, Phase
 
@@ -119,8 +119,7 @@ class Layer:
         stream = self.rng.stream(f"filler{index}")
         filler = filler or FillerParams()
         check_filler(filler, blob.shape, str(self.definition), self.definition.where)
-        full = blob.shape  # and not the blob: what it holds must not hold it
-        blob.data.initial = lambda: fill(filler, full, stream.at(0))
+        blob.data.initial = FirstValue(filler, blob.shape, stream)
         view = View(blob, self.backend.representation)
         self.blobs.append(view)
         self.needs_gradient.append(not fixed)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import mmap
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from layerforge.core import random, threads
 from layerforge.core.errors import NetError, PrototxtError, did_you_mean
 from layerforge.core.extensions import load_extensions
 from layerforge.netdef.params import Params, field
@@ -29,6 +32,10 @@ class FillerParams(Params):
     )
 
 
+PIECE = 1 << 16  # numbers that stay in the cache
+OWN_PAGES = 1 << 20  # bytes of values that get pages of their own
+LEAST = 1 << 15  # blocks of random numbers that a thread of its own is worth
+
 Fill = Callable[[FillerParams, Sequence[int], np.random.Generator], np.ndarray]
 
 
@@ -47,12 +54,19 @@ def constant(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) ->
 
 def uniform(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     """w ~ U(min, max)"""
-    return p.min + (p.max - p.min) * rng.random(shape, np.float32)
+
+    def change(w: np.ndarray) -> None:
+        w *= p.max - p.min
+        w += p.min
+
+    return _drawn(rng, shape, change)
 
 
 def gaussian(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     """w ~ N(mean, std²); with sparse s, each value is kept with probability s / shape[0]"""
-    w = p.mean + p.std * rng.standard_normal(shape, np.float32)
+    w = rng.standard_normal(dtype=np.float32, out=_room(shape))
+    w *= p.std
+    w += p.mean
     if p.sparse >= 0:
         w *= rng.random(shape, np.float32) < p.sparse / shape[0]
     return w
@@ -67,12 +81,54 @@ def positive_unitball(p: FillerParams, shape: Sequence[int], rng: np.random.Gene
 def xavier(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     """w ~ U(-√(3/n), √(3/n))      Source: Glorot and Bengio 2010, as in Caffe's filler.hpp"""
     scale = math.sqrt(3 / fan(p, shape))
-    return scale * (2 * rng.random(shape, np.float32) - 1)
+
+    def change(w: np.ndarray) -> None:
+        w *= 2
+        w -= 1
+        w *= scale
+
+    return _drawn(rng, shape, change)
 
 
 def msra(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     """w ~ N(0, 2/n)      Source: He et al. 2015"""
-    return math.sqrt(2 / fan(p, shape)) * rng.standard_normal(shape, np.float32)
+    w = rng.standard_normal(dtype=np.float32, out=_room(shape))
+    w *= math.sqrt(2 / fan(p, shape))
+    return w
+
+
+def _room(shape: Sequence[int]) -> np.ndarray:
+    """Memory for values that are soon copied elsewhere: the system has it back at once, whatever thread took it."""
+    nbytes = 4 * math.prod(shape)
+    if nbytes < OWN_PAGES or not hasattr(mmap, "MAP_PRIVATE"):
+        return np.empty(shape, np.float32)
+    pages = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a system without them
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, np.float32).reshape(shape)
+
+
+def _drawn(rng: np.random.Generator, shape: Sequence[int], change: Callable[[np.ndarray], None]) -> np.ndarray:
+    """U(0, 1), changed in place. Several threads draw the same numbers as one."""
+    w, blocks = _room((math.prod(shape),)), random.Blocks(rng)
+
+    def draw(rng: np.random.Generator, some: np.ndarray) -> None:
+        for first in range(0, len(some), PIECE):
+            piece = some[first : first + PIECE]
+            rng.random(dtype=np.float32, out=piece)
+            change(piece)
+
+    def share(part: slice) -> None:
+        last = part.stop == length
+        draw(blocks.at(part.start, last), w[part.start * blocks.SIZE : None if last else part.stop * blocks.SIZE])
+
+    length = -(-len(w) // blocks.SIZE)
+    if length > LEAST and blocks.whole:
+        threads.share(share, length, LEAST)
+    else:
+        draw(rng, w)
+    return w.reshape(shape)
 
 
 def bilinear(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
@@ -103,6 +159,23 @@ FILLERS: dict[str, Fill] = {f.__name__: f for f in _ALL}
 def fill(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     """The first value of a parameter of this shape, which `check_filler` has accepted."""
     return FILLERS[p.type](p, shape, rng)
+
+
+class FirstValue:
+    """What a parameter starts with, when it is first read.
+
+    built_in  whether it may be drawn by any thread: what a user has written may not be
+    """
+
+    def __init__(self, p: FillerParams, shape: Sequence[int], stream: random.Stream) -> None:
+        self.p, self.shape, self.stream = p, tuple(shape), stream
+
+    @property
+    def built_in(self) -> bool:
+        return FILLERS[self.p.type] in _ALL
+
+    def __call__(self) -> np.ndarray:
+        return fill(self.p, self.shape, self.stream.at(0))
 
 
 def check_filler(p: FillerParams, shape: Sequence[int], owner: str, where: Where | None) -> None:

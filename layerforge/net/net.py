@@ -24,6 +24,7 @@ from layerforge.graph.step import Step
 from layerforge.graph.wire import Graph
 from layerforge.layers.base import Layer
 from layerforge.layers.sources import SourceLayer
+from layerforge.net.filling import filling
 from layerforge.net.fitting import saying_what_fits
 from layerforge.net.footprint import check_fits
 from layerforge.netdef.types import NetDef, Phase
@@ -87,6 +88,7 @@ class Net:
         self.memory = Memory(self._steps, self._held(), partial(_shapes, self.blob_list), self._packs())
         self._fitting = [0, 0]  # values of inputs for which memory suffices, forward only and both ways
         self._loss_factor = 1.0
+        self._filled = False  # whether a pass has read the parameters
         self._loss_counts = {id(blob): blob.count for pairs in self._losses for blob, _ in pairs}
 
     @property
@@ -109,6 +111,13 @@ class Net:
     @np.errstate(all="ignore")  # NaN and infinity are values; a loss that has them is seen by who watches it
     def forward_from_to(self, start: int, end: int) -> float:
         """Runs the layers start … end, both included."""
+        if self._filled:
+            return self._forward(start, end)
+        self._filled = True
+        with filling(view.blob.data for layer in self.layers for view in layer.blobs):
+            return self._forward(start, end)
+
+    def _forward(self, start: int, end: int) -> float:
         loss, memory = 0.0, self.memory
         self._check_fits(backward=self.memory.packs, fresh=False)
         memory.start(start <= 0 and end >= len(self.layers) - 1 and not self._hooked)

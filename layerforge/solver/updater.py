@@ -14,7 +14,7 @@ from layerforge.core.blob import Blob
 from layerforge.core.errors import NotRecordable
 from layerforge.core.storage import HOST, Representation, Storage
 from layerforge.core.use import Access, Use
-from layerforge.graph.memory import Around
+from layerforge.graph.memory import Around, side_by_side
 from layerforge.net.fitting import saying_what_fits
 from layerforge.net.net import Net
 from layerforge.net.recorded import Recorded
@@ -49,6 +49,7 @@ class Updater:
         self._records = recorder is not None
         self.moving = Recorded(recorder, self.move, self.storages, what="the update", renumber=self.renumber,
                                reason="" if self.ours else f"the rule {self.rule.name!r} is the user's own")
+        self._taken = False
         self.seconds, self.early, self._ready = 0.0, False, net.completions()
         self._held = net.memory.around.held
         self.set_early(False)
@@ -98,6 +99,14 @@ class Updater:
         self.plan(iteration, loss, say, lambda say: 1.0)
         self.net.backward(self._finish)
 
+    def _take_history(self) -> None:
+        """Memory of all histories, before the first update."""
+        if self._taken:
+            return
+        self._taken = True
+        homes = [self._home(each.blob) if each.lr_mult else HOST for each in self.net.learnable]
+        side_by_side(zip(self.history, homes * self.rule.histories))
+
     def _finish(self, number: int) -> None:
         began = time.perf_counter()
         for i in self._ready[number]:
@@ -108,6 +117,7 @@ class Updater:
 
     def plan(self, iteration: int, loss: float, say: Say, clipping: Callable[[Say], float]) -> None:
         """What every parameter gets in this iteration, with the factor that `clipping` finds."""
+        self._take_history()
         params = self.params
         news = self.policy.advance(iteration, loss)
         if news:

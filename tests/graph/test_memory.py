@@ -8,7 +8,7 @@ from layerforge.core.errors import NetError
 from layerforge.core.random import Random
 from layerforge.core.storage import HOST, Storage
 from layerforge.core.use import Access, Use
-from layerforge.graph.memory import Memory, Value, lifetimes, pack
+from layerforge.graph.memory import Memory, Value, lifetimes, pack, side_by_side
 from layerforge.net.build import build_net
 from layerforge.netdef.types import Phase
 from layerforge.schema.read import parse_net
@@ -263,3 +263,33 @@ def test_shapes_that_change_while_a_pass_runs_give_the_arena_up_until_the_next(e
             same(gradients(built), gradients(plain))
     with pytest.raises(NetError, match="not kept"):
         built.blobs["pool"].data.array(HOST)
+
+
+class Layout(Other):
+    """A layout with memory of its own kind."""
+
+    def zeros(self, count, dtype):
+        return np.zeros(2 * count, dtype)
+
+    def from_host(self, source, target):
+        target[: source.size] = source
+
+    def to_host(self, source, target):
+        target[...] = source[: target.size]
+
+
+def test_layouts_that_lack_memory_get_it_in_one_block():
+    layout, some = Layout(), [Storage(5), Storage(100), Storage(3)]
+    some[1].set(np.arange(100, dtype=np.float32))
+    side_by_side([(each, layout) for each in some])
+    arrays = [each.array(layout) for each in some]
+    assert arrays[0].base is arrays[1].base is arrays[2].base is not None
+    assert all(array.ctypes.data % 64 == 0 for array in arrays)
+    assert np.array_equal(arrays[1][:100], np.arange(100)) and not arrays[0].any()
+
+
+def test_plain_arrays_and_memory_that_is_there_stay_apart():
+    layout, plain, held = Layout(), Storage(4), Storage(4)
+    before = held.array(layout)
+    side_by_side([(plain, HOST), (held, layout)])
+    assert held.array(layout) is before and plain.held(HOST) is None
