@@ -57,6 +57,7 @@ class Compiler:
     """LLVM for this processor, and the threads of libgomp.
 
     impl  what `--explain` calls the loops: "llvm:znver5"
+    wide  whether there are 32 registers of 16 numbers
     """
 
     def __init__(self) -> None:
@@ -71,6 +72,7 @@ class Compiler:
         self._parallel = gomp.GOMP_parallel
         self._parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
         self._parallel.restype = None
+        self.wide = bool(llvm.get_host_cpu_features().get("avx512f"))
         self.impl = f"llvm:{llvm.get_host_cpu_name()}"
         self._engines: list[Any] = []  # own the code
         self._begun: list[Future[int]] = []

@@ -72,6 +72,27 @@ class Emitter(ir.IRBuilder):
         self.branch(head)
         self.position_at_end(behind)
 
+    @contextlib.contextmanager
+    def carrying(self, end: Any, step: Any, values: list[Any]) -> Iterator[Any]:
+        """for i in range(0, end, step), where the list's values are those of the turn before, and the block changes
+        the list. Behind it they are those of the last turn."""
+        before = self.block
+        head, body, behind = (self.append_basic_block(name) for name in ("head", "body", "behind"))
+        self.branch(head)
+        self.position_at_end(head)
+        i, *carried = (self.phi(kind) for kind in (INT, *(value.type for value in values)))
+        for phi, value in zip((i, *carried), (INT(0), *values)):
+            phi.add_incoming(value, before)
+        values[:] = carried
+        self.cbranch(self.icmp_signed("<", i, end), body, behind)
+        self.position_at_end(body)
+        yield i
+        for phi, value in zip((i, *carried), (self.add(i, step), *values)):
+            phi.add_incoming(value, self.block)
+        self.branch(head)
+        self.position_at_end(behind)
+        values[:] = carried
+
     def at(self, pointer: Any, i: Any, kind: Any = None) -> Any:
         """The address of vector i."""
         return self.gep(pointer, [i], source_etype=kind or self.single)

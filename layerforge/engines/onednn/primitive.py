@@ -53,6 +53,7 @@ class Context:
     exact         values that stay in float32: what losses and outputs are computed from
     reduced       values that were last written in bfloat16
     common        what steps planned for several shapes share, by what it is made of
+    fetched       the last convolution planned that fetches the weights of the one behind it
     """
 
     def __init__(self, library: Library, layouts: LayoutFactory, compute_type: str = "FP32") -> None:
@@ -63,6 +64,7 @@ class Context:
         self.masks, self.tiles = Scratch(), Scratch()
         self.written: dict[Any, Layout] = {}  # Storage → layout
         self.common: dict[Any, Any] = {}
+        self.fetched: Any = None
 
     def once(self, made_of: Hashable, make: Callable[[], Any]) -> Any:
         """What `make` gives, the same for all shapes."""
