@@ -21,11 +21,16 @@ class Access(Enum):
 
 
 class Use(NamedTuple):
-    """One access to a storage in one representation."""
+    """One access to a storage in one representation.
+
+    over  a storage that the step reads in the same representation before it writes, place by place: what is written may
+          lie there, if nobody reads that later
+    """
 
     storage: Storage
     representation: Representation
     access: Access
+    over: Storage | None = None
 
 
 class Uses(NamedTuple):

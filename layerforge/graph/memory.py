@@ -34,6 +34,7 @@ class Value:
     length, dtype  its array; length 0: it takes its own memory
     offset         bytes from the start of the arena
     final          with it the storage's value is gone
+    over           a value whose place it takes in its first step, which is that one's last
     """
 
     storage: Storage
@@ -44,6 +45,7 @@ class Value:
     dtype: np.dtype[Any]
     offset: int = 0
     final: bool = False
+    over: Value | None = None
 
     @property
     def nbytes(self) -> int:
@@ -87,7 +89,7 @@ def lifetimes(
         copies[representation].last = now
 
     for now, uses in enumerate(timeline):
-        for storage, representation, access in uses:
+        for storage, representation, access, over in uses:
             if storage in outside:
                 continue
             if access is not Access.WRITE and storage in live:
@@ -96,11 +98,28 @@ def lifetimes(
                 outside.add(storage)
                 continue
             if access not in (Access.READ, Access.MAY_READ):
-                live[storage] = {representation: begin(storage, representation, now)}
+                value = begin(storage, representation, now)
+                value.over = newest.get((over, representation)) if over is not None and value.first == now else None
+                live[storage] = {representation: value}
                 maybe.pop(storage, None)
+    _settle(values, outside)
     values = [value for value in values if value.storage not in outside]
     _mark_final(value for value in values if value.storage not in homes)
     return values
+
+
+def _settle(values: Sequence[Value], outside: Collection[Storage]) -> None:
+    """Nobody takes the place of a value that is read later, that another has taken, or that no plan places."""
+    taken: set[Value] = set()
+    for value in values:
+        old = value.over
+        if old is None:
+            continue
+        fits = old.last == value.first and (old.length, old.dtype) == (value.length, value.dtype)
+        if not fits or not value.length or old in taken or outside.intersection((old.storage, value.storage)):
+            value.over = None
+        else:
+            taken.add(old)
 
 
 def _direct(have: Representation, want: Representation) -> bool:
@@ -119,14 +138,21 @@ def _mark_final(values: Iterable[Value]) -> None:
             value.final = not any(other.first <= value.last < other.last for other in copies)
 
 
-def pack(values: Iterable[Value]) -> int:
+def pack(values: Sequence[Value]) -> int:
     """Gives each value its offset; returns the size of the arena. The largest first, each into the tightest gap."""
     placed: list[Value] = []  # by offset
     total = 0
-    for value in sorted(values, key=lambda v: (-v.nbytes, v.first)):
+    follower = {value.over: value for value in values if value.over is not None}
+    until = {value: value.last for value in values}  # with those that take its place
+    for value in values:
+        last = value
+        while last in follower:
+            last = follower[last]
+        until[value] = last.last
+    for value in sorted((v for v in values if v.over is None), key=lambda v: (-v.nbytes, v.first)):
         end, best, room = 0, -1, 0
         for other in placed:
-            if other.first > value.last or other.last < value.first:
+            if other.first > until[value] or until[other] < value.first:
                 continue
             gap = other.offset - end
             if gap >= value.nbytes and (best < 0 or gap < room):
@@ -135,6 +161,9 @@ def pack(values: Iterable[Value]) -> int:
         value.offset = end if best < 0 else best
         total = max(total, value.offset + value.nbytes)
         bisect.insort(placed, value, key=lambda v: v.offset)
+        while value in follower:
+            follower[value].offset = value.offset
+            value = follower[value]
     return total
 
 
@@ -206,6 +235,7 @@ class Memory:
         self._block: np.ndarray[Any, Any] | None = None
         self._enter: list[list[tuple[Value, np.ndarray[Any, Any]]]] = []
         self._leave: list[list[tuple[Value, np.ndarray[Any, Any]]]] = []
+        self._replaced: set[Value | None] = set()
         self._shapes: Shapes = ()
         self._next = -1  # the position that comes next; -1: the arena is given up
 
@@ -259,7 +289,7 @@ class Memory:
         if self._next < 0:
             return
         for value, array in self._enter[self._next]:
-            if self.poison:
+            if self.poison and value.over is None:
                 array.view(np.uint8).fill(0xFF)  # NaN in every type
             value.storage.place(value.representation, array)
 
@@ -269,7 +299,7 @@ class Memory:
             return
         for value, array in self._leave[self._next]:
             value.storage.drop(None if value.final else value.representation)
-            if self.poison:
+            if self.poison and value not in self._replaced:
                 array.view(np.uint8).fill(0xFF)
         self._next += 1
 
@@ -284,6 +314,7 @@ class Memory:
 
     def _take(self, plan: MemoryPlan) -> None:
         self._block = _aligned(plan.nbytes)
+        self._replaced = {value.over for value in plan.values}
         positions = 2 * plan.steps
         self._enter, self._leave = [[] for _ in range(positions)], [[] for _ in range(positions)]
         for value in plan.values:

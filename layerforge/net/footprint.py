@@ -131,7 +131,7 @@ def _sizes(net: Net, plan: MemoryPlan | None) -> dict[tuple[Storage, Representat
     """Bytes of all that is placed, and of what else the steps say they use."""
     sizes = {} if plan is None else plan.sizes
     for step in net.steps:
-        for storage, representation, _ in (use for uses in step.uses() for use in uses):
+        for storage, representation, *_ in (use for uses in step.uses() for use in uses):
             sizes.setdefault((storage, representation), _size(storage, representation))
     return sizes
 

@@ -145,10 +145,11 @@ class Indirect:
 
     def uses(self) -> Sequence[Use]:
         bottom, into = self._blobs
-        read = [Use(bottom.data, self.x.representation, Access.READ)]
+        read, over = [Use(bottom.data, self.x.representation, Access.READ)], None
         if self._added is not None:
+            over = None if self._added is bottom else self._added.data
             read.append(Use(self._added.data, self.y.representation, Access.READ))
-        return [*read, Use(into.data, self.y.representation, Access.WRITE)]
+        return [*read, Use(into.data, self.y.representation, Access.WRITE, over)]
 
     def primitives(self) -> list[Any]:
         return [self]

@@ -42,9 +42,9 @@ class Tile(Emitter):
         """The address of byte i."""
         return self.gep(pointer, [i], source_etype=BYTE)
 
-    def fetch(self, pointer: Any) -> None:
-        """Brings a line into the second level of the cache."""
-        self.call(self._prefetch, [pointer, SHORT(0), SHORT(2), SHORT(1)])
+    def fetch(self, pointer: Any, written: bool = False) -> None:
+        """Brings a line into the second level of the cache; into the first one what will be written."""
+        self.call(self._prefetch, [pointer, SHORT(int(written)), SHORT(2 + written), SHORT(1)])
 
     def everywhere(self, number: Any) -> Any:
         """A number in every place of a vector."""
@@ -82,14 +82,22 @@ class Tile(Emitter):
                 kept[:] = [*sums, self.at(weights, INT(self.unrolled * self.vectors)), self.byte_at(ahead, pace)]
         return kept[:-2]
 
-    def finish(self, y: Any, place: Any, floor: Any, other: Any) -> Any:
-        """max(y + other, floor) at this number of the output; NaN stays."""
-        kind = y.type
+    def finish(self, values: Sequence[tuple[Any, Any]], memory: Sequence[Any]) -> None:
+        """y = max(value + other, floor) at these numbers of the output; NaN stays. All of `other` is read first: y may
+        lie there, and a row may come twice.
+
+        memory  y, other or None, floor
+        """
+        y, other, floor = memory
         if other is not None:
-            y = self.fadd(y, self.load(self.number_at(other, place), typ=kind, align=4))
-        if kind != self.single:
-            floor = self.eight(floor, False)
-        return self.select(self.fcmp_ordered("<", y, floor), floor, y)
+            values = [
+                (self.fadd(value, self.load(self.number_at(other, place), typ=value.type, align=4)), place)
+                for value, place in values
+            ]
+        for value, place in values:
+            least = floor if value.type == self.single else self.eight(floor, False)
+            value = self.select(self.fcmp_ordered("<", value, least), least, value)
+            self.put(value, self.number_at(y, place), INT(0))
 
 
 def indirect(name: str, rows: int, vectors: int, unrolled: int, dense: bool) -> Any:
@@ -110,6 +118,7 @@ def indirect(name: str, rows: int, vectors: int, unrolled: int, dense: bool) -> 
     every = e.mul(samples, tiles)
     blocks = e.sdiv(e.add(every, e.sub(block, one)), block)
     floor = e.everywhere(e.select(e.icmp_signed("!=", relu, INT(0)), FLOAT(0.0), FLOAT(float("-inf"))))
+    near = e.select(e.icmp_signed("!=", more, INT(0)), other, y)  # misses the cache: fetched while sums are taken
     elsewhere = e.byte_at(next_weights, e.sdiv(e.mul(behind, e.thread), e.threads))
     turns = e.mul(taps, e.sdiv(channels, INT(unrolled)))
     begin, end = e.share(e.mul(blocks, panels))
@@ -141,8 +150,11 @@ def indirect(name: str, rows: int, vectors: int, unrolled: int, dense: bool) -> 
 
             fetched = e.byte_at(ahead, e.mul(bytes_each, e.sub(tile, first)))
             panel_weights = e.number_at(weights, e.mul(panel, panel_size))
-            sums = e.tile(start, taps, channels, places, (panel_weights, fetched, pace))
             targets = [e.add(e.mul(e.add(e.mul(image, inside), line), across), column) for line in lines]
+            for target in targets:
+                for line in range(vectors):
+                    e.fetch(e.number_at(near, e.add(target, INT(line * WIDTH))), written=True)
+            sums = e.tile(start, taps, channels, places, (panel_weights, fetched, pace))
             with e.if_else(e.icmp_signed("!=", more, INT(0))) as (with_other, without):
                 for path, another in ((with_other, other), (without, None)):
                     with path:
@@ -153,18 +165,12 @@ def indirect(name: str, rows: int, vectors: int, unrolled: int, dense: bool) -> 
 
 def _write(e: Tile, sums: Sequence[Any], targets: Sequence[Any], memory: Sequence[Any], halves: Any) -> None:
     """The tile at its targets; of the last panel only the channels that there are, in eights."""
-    y, other, floor = memory
-    columns = range(e.vectors)
     with e.if_else(e.icmp_signed(">=", halves, INT(2 * e.vectors))) as (whole, cut):
         with whole:
-            for r, target in enumerate(targets):
-                for v in columns:
-                    place = e.add(target, INT(WIDTH * v))
-                    e.put(e.finish(sums[r * e.vectors + v], place, floor, other), e.number_at(y, place), INT(0))
+            places = [e.add(target, INT(WIDTH * v)) for target in targets for v in range(e.vectors)]
+            e.finish(list(zip(sums, places)), memory)
         with cut:
             for h in range(2 * e.vectors):
                 with e.if_then(e.icmp_signed("<", INT(h), halves)):
-                    for r, target in enumerate(targets):
-                        place = e.add(target, INT(HALF * h))
-                        value = e.eight(sums[r * e.vectors + h // 2], bool(h % 2))
-                        e.put(e.finish(value, place, floor, other), e.number_at(y, place), INT(0))
+                    values = [e.eight(each, bool(h % 2)) for each in sums[h // 2 :: e.vectors]]
+                    e.finish([(value, e.add(target, INT(HALF * h))) for value, target in zip(values, targets)], memory)
