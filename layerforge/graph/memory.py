@@ -108,7 +108,7 @@ def lifetimes(
     return values
 
 
-def _settle(values: Sequence[Value], outside: Collection[Storage]) -> None:
+def _settle(values: Sequence[Value], outside: set[Storage]) -> None:
     """Nobody takes the place of a value that is read later, that another has taken, or that no plan places."""
     taken: set[Value] = set()
     for value in values:

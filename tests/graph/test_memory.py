@@ -293,3 +293,36 @@ def test_plain_arrays_and_memory_that_is_there_stay_apart():
     before = held.array(layout)
     side_by_side([(plain, HOST), (held, layout)])
     assert held.array(layout) is before and plain.held(HOST) is None
+
+
+def over(timeline, held=()):
+    """The values, and which takes whose place; steps are lists of (storage, access) or (storage, access, over)."""
+    uses = [[Use(s, HOST, access, *rest) for s, access, *rest in step] for step in timeline]
+    values = lifetimes(uses, held)
+    return values, [(v.over.storage, v.storage) for v in values if v.over is not None]
+
+
+def test_a_value_takes_the_place_of_one_that_ends():
+    a, b, c = (Storage(4) for _ in range(3))
+    values, found = over([[(a, W)], [(a, R), (b, W, a)], [(b, R), (c, W, b)], [(c, R)]])
+    assert found == [(a, b), (b, c)]
+    assert pack(values) == 64 and {v.offset for v in values} == {0}
+
+
+def test_nothing_takes_the_place_of_what_is_read_later():
+    a, b = Storage(4), Storage(4)
+    assert over([[(a, W)], [(a, R), (b, W, a)], [(a, R), (b, R)]])[1] == []
+
+
+def test_nothing_takes_the_place_of_what_is_held_or_has_another_size():
+    a, b, c = Storage(4), Storage(4), Storage(5)
+    assert over([[(a, W)], [(a, R), (b, W, a)], [(b, R)]], held=[a])[1] == []
+    assert over([[(a, W)], [(a, R), (c, W, a)], [(c, R)]])[1] == []
+
+
+def test_what_stands_in_a_place_taken_over_meets_nobody():
+    a, b, other = (Storage(4) for _ in range(3))
+    values, _ = over([[(a, W)], [(a, R), (b, W, a)], [(b, R), (other, W)], [(b, R), (other, R)]])
+    pack(values)
+    places = {v.storage: v.offset for v in values}
+    assert places[a] == places[b] != places[other]

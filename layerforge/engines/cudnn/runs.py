@@ -86,7 +86,7 @@ class Run:
     def _array(source: Source) -> Any:
         if not isinstance(source, Value):
             return source()
-        storage, representation, access = source.use
+        storage, representation, access, _ = source.use
         return storage.claim(representation) if access is Access.WRITE else storage.array(representation)
 
     def uses(self) -> Sequence[Use]:

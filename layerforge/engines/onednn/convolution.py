@@ -8,8 +8,8 @@ from typing import Any
 
 from layerforge.core.blob import Blob
 from layerforge.core.storage import Representation
-from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn import indirect, winograd
+from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import F32, Layout
 from layerforge.engines.onednn.library import dims
 from layerforge.engines.onednn.primitive import (
@@ -91,10 +91,9 @@ def convolution(
     shape = Shape(context, layer, top)
     layouts = context.layouts
     w, b = parameters or (layer.W.blob, layer.b.blob if layer.b else None)
-    if slope in (None, 0.0) and winograd.pays(context, step, shape):
-        return winograd.winograd(context, step, shape, (bottom, into or top), (w, b), slope is not None, added)
-    if slope in (None, 0.0) and indirect.pays(context, step, shape):
-        return indirect.indirect(context, step, shape, (bottom, into or top), (w, b), slope is not None, added)
+    for way in (winograd, indirect) if slope in (None, 0.0) else ():
+        if way.pays(context, step, shape):
+            return way.convolution(context, step, shape, (bottom, into or top), (w, b), slope is not None, added)
     bias = layouts.plain(b.shape, F32) if b else None
     bias_desc = bias.desc if bias else None
     work = Work()

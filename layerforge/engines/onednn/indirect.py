@@ -22,9 +22,10 @@ import numpy as np
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST
 from layerforge.core.use import Access, Use
+from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.compiled import compiler
 from layerforge.engines.onednn.layout import F32, Layout, aligned_zeros
-from layerforge.engines.onednn.primitive import Context
+from layerforge.engines.onednn.primitive import Context, Fixed
 from layerforge.engines.step import Work, elements
 
 VARIABLE = "LAYERFORGE_INDIRECT"  # 0: no convolution goes this way
@@ -32,6 +33,8 @@ WIDTH, HALF, UNROLLED = 16, 8, 4
 HEIGHTS = 8, 7  # of a tile: rows that fit the registers
 MOST_ROWS = 2**21  # of all taps, in a table
 CACHE = 256 * 1024  # bytes of weights, or of rows, that a core keeps near
+POINTERS = 9
+X, TABLE, ZEROS, WEIGHTS, BIAS, Y, OTHER, NEXT, BEHIND = range(10, 10 + POINTERS)  # slots of the loop
 EVEN = 1.06  # the busiest thread's work over the mean
 
 
@@ -86,17 +89,18 @@ class Indirect:
     """y = max(w ⋆ x + b + other?, 0)?
 
     x, y  channels last
+    next  the weights that are fetched meanwhile
     """
 
-    name, arguments = "indirect_convolution", ()
+    name = "indirect_convolution"
 
     def __init__(
         self, context: Context, shape: Any, window: Any, blobs: tuple[Blob, Blob], parameters: tuple[Blob, Blob | None],
         relu: bool, added: Blob | None,
     ) -> None:
-        self._blobs, self._added = blobs, added
-        layouts = context.layouts
+        self._blobs, self._added, layouts = blobs, added, context.layouts
         self.x, self.y = layouts.channels_last(shape.x, F32), layouts.channels_last(shape.y, F32)
+        self.layouts = (("x", self.x.name), ("y", self.y.name))
         samples, channels, outputs = shape.x[0], shape.x[1], shape.y[1]
         taps, inside = math.prod(window.kernel), math.prod(shape.y[2:])
         dense = taps == 1 and set(window.stride) == {1} and not any((*window.pad, *window.pad_end))
@@ -105,43 +109,47 @@ class Indirect:
         rows, vectors = tile(inside, outputs)
         found = compiler()
         assert found is not None
-        self._compiler, self.impl = found, found.impl
-        self.layouts = (("x", self.x.name), ("y", self.y.name))
-        self._code = _code(rows, vectors, dense)
-        self._table = None if dense else table(shape, window, rows)
-        self._zeros = aligned_zeros(4 * channels)
+        self.impl, self._run, self._code = found.impl, found.run, _code(rows, vectors, dense)
         self.weights: Weights = context.once(
             (Weights, *parameters, vectors), lambda: Weights(context, parameters, shape.w, vectors)
         )
-        panels, tiles = self.weights.panels, samples * -(-inside // rows)
-        numbers = 4 * rows * (channels if self.weights.array.nbytes > CACHE else channels + outputs * (1 + (added is not None)))
-        most = (2 if self.weights.array.nbytes > CACHE else 0.5) * CACHE / numbers
-        size = block(tiles, panels, int(most), context.layouts.running.threads)
-        self._slots = np.zeros(13 + 8, np.int64)
-        self._slots[:11] = [
-            samples, inside, panels, outputs, taps, channels, channels, elements(shape.x[1:]), outputs, size, relu,
-        ]
-        self._slots[12] = added is not None
-        pointers = self._table, self._zeros, self.weights.array, self.weights.bias
-        self._slots[14:18] = [0 if array is None else array.ctypes.data for array in pointers]
+        self.arguments = [self.weights.argument]
+        self._zeros, places = aligned_zeros(4 * channels), 0
+        if not dense:
+            self._table = table(shape, window, rows)
+            self.arguments.append(counted(0, layouts.plain(self._table.shape, F32), self._table))
+            places = self._table.ctypes.data
+        near = 2 * CACHE // channels  # of a core's own cache, rows of x; or of all that is read and written
+        if self.weights.array.nbytes <= CACHE:
+            near = CACHE // 2 // (channels + outputs * (1 if added is None else 2))
+        tiles, panels = samples * -(-inside // rows), self.weights.panels
+        size = block(tiles, panels, near // (4 * rows), layouts.running.threads)
+        relu_, others = int(relu), int(added is not None)
+        numbers = samples, inside, panels, outputs, taps, channels, elements(shape.x[1:]), size, relu_, others
+        self._slots = np.zeros(len(numbers) + POINTERS, np.int64)
+        self._slots[: len(numbers)] = numbers
+        self._slots[[TABLE, ZEROS, WEIGHTS, BIAS]] = (
+            places, self._zeros.ctypes.data, self.weights.array.ctypes.data, self.weights.bias.ctypes.data
+        )
+        self.next: np.ndarray | None = None
         before, context.fetched = context.fetched, self
         if before is not None:
             before.precede(self.weights.array)
 
     def precede(self, weights: np.ndarray) -> None:
         """What is wanted next."""
-        self._next = weights
-        self._slots[11], self._slots[20] = weights.nbytes, weights.ctypes.data
+        self.next = weights
+        self._slots[BEHIND], self._slots[NEXT] = weights.nbytes, weights.ctypes.data
 
     def run(self) -> None:
         self.weights.take()
         bottom, into = self._blobs
         slots = self._slots
-        slots[13] = bottom.data.array(self.x.representation).ctypes.data
+        slots[X] = bottom.data.array(self.x.representation).ctypes.data
         if self._added is not None:
-            slots[19] = self._added.data.array(self.y.representation).ctypes.data
-        slots[18] = into.data.claim(self.y.representation).ctypes.data
-        self._compiler.run(self._code, slots)
+            slots[OTHER] = self._added.data.array(self.y.representation).ctypes.data
+        slots[Y] = into.data.claim(self.y.representation).ctypes.data
+        self._run(self._code, slots)
 
     def uses(self) -> Sequence[Use]:
         bottom, into = self._blobs
@@ -170,9 +178,20 @@ def table(shape: Any, window: Any, rows: int) -> np.ndarray:
     return np.ascontiguousarray(found.reshape(-1, rows, found.shape[1]).swapaxes(1, 2))
 
 
+def counted(index: int, layout: Layout, array: np.ndarray) -> Fixed:
+    """An array of the step's own, which counts as memory that it has taken."""
+    found = Fixed(index, layout, array)
+    found.nbytes = array.nbytes
+    return found
+
+
 class Weights:
     """w in panels (panel, tap, input channel, output channel of the panel), and the bias: made anew after each change
-    of w or b. Output channels that are not there are zeros."""
+    of w or b. Output channels that are not there are zeros.
+
+    panels    how many
+    argument  the array, for what counts memory
+    """
 
     def __init__(
         self, context: Context, parameters: tuple[Blob, Blob | None], shape: Sequence[int], vectors: int
@@ -185,6 +204,7 @@ class Weights:
         self._from = context.layouts.plain(self._shape, F32)
         self._used = context.layouts.ordered(self._shape, [0, 3, 2, 1], F32)
         self.array, self.bias = aligned_zeros(self._used.nbytes), aligned_zeros(4 * wide * self.panels)
+        self.argument = counted(n.WEIGHTS, self._used, self.array)
         self._seen: Any = None
 
     def take(self) -> None:
@@ -203,7 +223,7 @@ class Weights:
         return tuple((id(blob.data), blob.data.version) for blob in (self._w, self._b) if blob)
 
 
-def indirect(
+def convolution(
     context: Context, step: Any, shape: Any, blobs: tuple[Blob, Blob], parameters: tuple[Blob, Blob | None], relu: bool,
     added: Blob | None,
 ) -> Work:

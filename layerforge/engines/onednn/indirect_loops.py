@@ -1,9 +1,9 @@
 """The loop of convolutions that read their inputs through pointers: a tile of the output stays in registers.
 
 A tile is some rows (places of the output) by some vectors of output channels. For each tap of the window its rows'
-pointers are looked up; then each input channel is one value of every row times the tap's vectors of weights. Weights lie
-in panels of as many output channels as a tile has, which stay in the cache for all rows of a block, while what comes
-next is fetched from memory.
+pointers are looked up; then each input channel is one value of every row times the tap's vectors of weights. Weights
+lie in panels of as many output channels as a tile has, which stay in the cache for all rows of a block, while what
+comes next is fetched from memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from llvmlite import ir
 from layerforge.engines.onednn.emitter import INT, POINTER, Emitter
 
 WIDTH, HALF = 16, 8
-NUMBERS = 13  # slots before the pointers
+NUMBERS = 10  # slots before the pointers
 FETCHES = 2  # lines of the cache for each turn of the innermost loop, at most
 BYTE, SHORT, FLOAT = ir.IntType(8), ir.IntType(32), ir.FloatType()
 
@@ -105,21 +105,22 @@ def indirect(name: str, rows: int, vectors: int, unrolled: int, dense: bool) -> 
 
     dense  row i of the output reads row i of the input alone: no table of offsets
 
-    Numbers: samples, rows of a sample, panels, output channels, taps, input channels, numbers in a row of x, in a sample
-    of x, in a row of y, tiles in a block, whether negative outputs become 0, bytes behind, that are wanted next, whether
-    there is another. Pointers: x; for each tile and tap of a sample the rows' offsets, -1 outside; zeros for what lies
-    outside; weights, bias, y, other, what is wanted next.
+    Slots: samples, rows of a sample, panels, output channels, taps, input channels, numbers in a sample of x, tiles in
+    a block, whether negative outputs become 0, whether there is another. Then pointers: x; for each tile and tap of a
+    sample the rows' offsets, -1 outside; zeros for what lies outside; weights, bias, y, other; what is wanted next, and
+    how many bytes of it.
     """
     e = Tile(name, rows, vectors, unrolled)
-    samples, inside, panels, outputs, taps, channels, row, sample, across, block, relu, behind, more = e.slots(NUMBERS, INT)
-    x, table, zeros, weights, bias, y, other, next_weights = e.slots(8)
+    samples, inside, panels, outputs, taps, channels, sample, block, relu, more = e.slots(NUMBERS, INT)
+    x, table, zeros, weights, bias, y, other, wanted = e.slots(8)
+    (behind,) = e.slots(1, INT)
     one, high, panel_size = INT(1), INT(rows), e.mul(e.mul(taps, channels), INT(vectors * WIDTH))
     tiles = e.sdiv(e.add(inside, INT(rows - 1)), high)
     every = e.mul(samples, tiles)
     blocks = e.sdiv(e.add(every, e.sub(block, one)), block)
     floor = e.everywhere(e.select(e.icmp_signed("!=", relu, INT(0)), FLOAT(0.0), FLOAT(float("-inf"))))
     near = e.select(e.icmp_signed("!=", more, INT(0)), other, y)  # misses the cache: fetched while sums are taken
-    elsewhere = e.byte_at(next_weights, e.sdiv(e.mul(behind, e.thread), e.threads))
+    elsewhere = e.byte_at(wanted, e.sdiv(e.mul(behind, e.thread), e.threads))
     turns = e.mul(taps, e.sdiv(channels, INT(unrolled)))
     begin, end = e.share(e.mul(blocks, panels))
     with e.counting(begin, end) as item:
@@ -140,7 +141,7 @@ def indirect(name: str, rows: int, vectors: int, unrolled: int, dense: bool) -> 
 
             def places(tap: Any) -> list[Any]:
                 if dense:
-                    return [e.number_at(origin, e.mul(line, row)) for line in lines]
+                    return [e.number_at(origin, e.mul(line, channels)) for line in lines]
                 at, found = e.mul(e.add(e.mul(within, taps), tap), high), []
                 for r in range(rows):
                     offset = e.load(e.gep(table, [e.add(at, INT(r))], source_etype=SHORT), typ=SHORT)
@@ -150,7 +151,7 @@ def indirect(name: str, rows: int, vectors: int, unrolled: int, dense: bool) -> 
 
             fetched = e.byte_at(ahead, e.mul(bytes_each, e.sub(tile, first)))
             panel_weights = e.number_at(weights, e.mul(panel, panel_size))
-            targets = [e.add(e.mul(e.add(e.mul(image, inside), line), across), column) for line in lines]
+            targets = [e.add(e.mul(e.add(e.mul(image, inside), line), outputs), column) for line in lines]
             for target in targets:
                 for line in range(vectors):
                     e.fetch(e.number_at(near, e.add(target, INT(line * WIDTH))), written=True)

@@ -205,7 +205,7 @@ class _Product:
         self._a.array, self._out.array = a, out
 
 
-def winograd(
+def convolution(
     context: Context, step: Any, shape: Any, blobs: tuple[Blob, Blob], parameters: tuple[Blob, Blob | None], relu: bool,
     added: Blob | None,
 ) -> Work:

@@ -18,7 +18,7 @@ def conversions(net):
     lies, found = {}, []
     uses = [use for step in net.steps for use in step.uses().forward]
     uses += [use for step in reversed(net.steps) for use in step.uses().backward]
-    for storage, representation, access in uses:
+    for storage, representation, access, _ in uses:
         if storage in parameters:
             continue
         layouts = lies.setdefault(storage, {net.backend.representation})
