@@ -1,10 +1,19 @@
-"""Databases made for a test."""
+"""Databases made for a test; a short search for what can be freed."""
+
+import gc
 
 import checkout  # noqa: F401  where the project is not installed
 import numpy as np
 import pytest
 
 from layerforge.data.datum import make_datum
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_search():
+    """What is alive already, every test and module, is left out when the collector searches during a file's tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 The commands run in order in a scratch copy of zoo/, page by page, with two changes that the size of a test asks for:
 solvers stop after a few iterations (the names of their weights change with that), and MNIST is a handful of made-up
-pictures. `make` is not run, since it would make an environment; its targets are held against the Makefile, and for
+pictures. `layerforge` is called here rather than in a process of its own, whose start would take longer than most
+commands (test_packaging.py starts the installed one); programs of the zoo get theirs. `make` is not run, since it would make an environment; its targets are held against the Makefile, and for
 `make demo` the command that stands there is run.
 """
 
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from layerforge.cli.main import COMMANDS
+from layerforge.cli.main import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "zoo").glob("*/README.md"))]
@@ -82,7 +83,8 @@ def shortened(line: str) -> str:
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: str(page.relative_to(ROOT)))
-def test_commands_of_the_page_run(page, scratch):
+def test_commands_of_the_page_run(page, scratch, monkeypatch, capfd):
+    monkeypatch.chdir(scratch)
     for line in commands(page):
         command = shortened(line)
         if command.startswith("make"):
@@ -90,10 +92,12 @@ def test_commands_of_the_page_run(page, scratch):
         assert command.startswith(("layerforge ", "python ")), f"{page.name}: the test cannot run {line!r}"
         shorten_solvers(scratch)
         words = shlex.split(command)
-        program = words[1:] if words[0] == "python" else ["-m", *words]
-        done = subprocess.run([sys.executable, *program], check=False, cwd=scratch,
-                              capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
-        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        if words[0] == "layerforge":
+            code = main(words[1:])
+        else:
+            code = subprocess.run([sys.executable, *words[1:]], check=False, cwd=scratch, stdin=subprocess.DEVNULL,
+                                  timeout=120).returncode
+        assert code == 0, f"{line}\n{''.join(capfd.readouterr())}"
 
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: str(page.relative_to(ROOT)))
