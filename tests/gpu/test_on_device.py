@@ -1,5 +1,7 @@
 """What only a GPU can tell. `make gpu` runs it; elsewhere one skip says why it does not run."""
 
+import functools
+
 import numpy as np
 import pytest
 from gpu.conftest import engines_of, one_skip
@@ -83,14 +85,14 @@ def curve(backend, engines=None):
     return np.array(losses)
 
 
-@pytest.fixture(scope="module")
+@functools.cache
 def curve_of_the_cpu():
     return curve(get_backend())
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_lenet_follows_the_curve_of_the_cpu(device, kind, curve_of_the_cpu, monkeypatch):
-    cpu, gpu = curve_of_the_cpu, curve(device, engines_of(device, kind, monkeypatch))
+def test_lenet_follows_the_curve_of_the_cpu(device, kind, monkeypatch):
+    cpu, gpu = curve_of_the_cpu(), curve(device, engines_of(device, kind, monkeypatch))
     tolerance = 1e-2 if kind in ("", "FP32") else 1e-1
     assert abs(cpu[:20] - gpu[:20]).max() <= tolerance * cpu[0]
     assert np.isfinite(gpu).all() and gpu[-50:].mean() <= 1.2 * cpu[-50:].mean() + 0.01
