@@ -32,7 +32,7 @@ demo: $(VENV)/ready ## trains a small net on real handwritten digits and shows h
 	$(BIN)/layerforge demo --out runs/digits
 
 test: $(VENV)/ready ## runs the test suite
-	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 fuzz: $(VENV)/ready ## feeds damaged files to every reader, SECONDS=20 each
 	FUZZ_SECONDS=$(SECONDS) OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz -n $(WORKERS) $(ARGS)

@@ -2,9 +2,9 @@
 
 The commands run in order in a scratch copy of zoo/, page by page, with two changes that the size of a test asks for:
 solvers stop after a few iterations (the names of their weights change with that), and MNIST is a handful of made-up
-pictures. `layerforge` is called here rather than in a process of its own, whose start would take longer than most
-commands (test_packaging.py starts the installed one); programs of the zoo get theirs. `make` is not run, since it would make an environment; its targets are held against the Makefile, and for
-`make demo` the command that stands there is run.
+pictures. `layerforge` is called here rather than in a process of its own, whose start takes longer than most commands
+(test_packaging.py starts the installed one); programs of the zoo get theirs. `make` is not run, since it would make an
+environment; its targets are held against the Makefile, and for `make demo` the command that stands there is run.
 """
 
 from __future__ import annotations
