@@ -89,7 +89,8 @@ class Traffic:
 class Storage:
     """`count` numbers of one dtype.
 
-    initial  makes the first value (a flat host array; one number fills all) when it is first read; None: zeros
+    initial  makes the first value (a flat host array; one number fills all) when it is first read; None: zeros. One
+             with `repeats = True` gives the same whenever it is asked
     version  rises with every write; what is derived from the value may be cached under it
     home     the representation it is kept in between passes: parameters, their gradients and history; the plan's choice
     cleared  it was set to zero, and nothing was written since: a writer that would add may overwrite
@@ -149,6 +150,15 @@ class Storage:
         if held is None or held[1] != self.version or self.cleared:
             held = self._refresh(representation)
         return self._cut(representation, held[0])
+
+    def glance(self) -> np.ndarray:
+        """The value in plain order for one look: what has to be made for it is not kept, where it can be made again."""
+        held = self._copies.get(HOST)
+        if self.cleared or self._gone or (held is not None and held[1] == self.version):
+            return self.array(HOST)
+        if self.initial is not None and getattr(self.initial, "repeats", False):
+            return np.ascontiguousarray(self.initial(), self.dtype).reshape(-1)
+        return self.array(HOST)
 
     def claim(self, representation: Representation) -> Array:
         """The array to be overwritten whole: it becomes the newest version without a conversion."""
@@ -218,6 +228,11 @@ class Storage:
     def clear(self) -> None:
         """Sets the value to zero. Memory is touched only if it is read before it is overwritten."""
         self.initial, self.cleared = None, True
+        self.version += 1
+
+    def begin_with(self, initial: Callable[[], np.ndarray]) -> None:
+        """The value is what this gives, from when it is first read on."""
+        self.initial, self.cleared, self._gone = initial, False, False
         self.version += 1
 
     def set(self, values: np.ndarray) -> None:

@@ -164,17 +164,20 @@ def fill(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.
 class FirstValue:
     """What a parameter starts with, when it is first read.
 
-    built_in  whether it may be drawn by any thread: what a user has written may not be
+    repeats  whether any thread may draw it, and again: what a user has written may not be. Later draws are the first
+             one's, even if another seed was loaded since
     """
 
     def __init__(self, p: FillerParams, shape: Sequence[int], stream: random.Stream) -> None:
         self.p, self.shape, self.stream = p, tuple(shape), stream
 
     @property
-    def built_in(self) -> bool:
+    def repeats(self) -> bool:
         return FILLERS[self.p.type] in _ALL
 
     def __call__(self) -> np.ndarray:
+        if self.repeats:
+            self.stream = random.Stream(self.stream.key)
         return fill(self.p, self.shape, self.stream.at(0))
 
 

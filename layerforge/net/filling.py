@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 
@@ -36,7 +35,19 @@ def filling(parameters: Iterable[Storage]) -> Iterator[None]:
 
 
 def _drawable(storage: Storage) -> bool:
-    return isinstance(storage.initial, FirstValue) and storage.initial.built_in
+    return isinstance(storage.initial, FirstValue) and storage.initial.repeats
+
+
+class _Awaited:
+    """Number i of what is drawn ahead."""
+
+    repeats = True
+
+    def __init__(self, ahead: _Ahead, i: int) -> None:
+        self._ahead, self._i = ahead, i
+
+    def __call__(self) -> np.ndarray:
+        return self._ahead.take(self._i)
 
 
 class _Ahead:
@@ -47,11 +58,12 @@ class _Ahead:
         self._first = [each.initial for each in storages]
         self._drawn: dict[int, Future[np.ndarray]] = {}
         self._next = self._waiting = 0
-        for i, storage in enumerate(storages):
-            storage.initial = partial(self._take, i)
+        self._awaited = [_Awaited(self, i) for i in range(len(storages))]
+        for storage, awaited in zip(storages, self._awaited):
+            storage.initial = awaited
         self._go_on()
 
-    def _take(self, i: int) -> np.ndarray:
+    def take(self, i: int) -> np.ndarray:
         drawn = self._drawn.pop(i, None)
         self._next = max(self._next, i + 1)
         if drawn is not None:
@@ -73,8 +85,7 @@ class _Ahead:
             self._next += 1
 
     def _mine(self, i: int) -> bool:
-        initial = self._storages[i].initial
-        return isinstance(initial, partial) and initial.func == self._take
+        return self._storages[i].initial is self._awaited[i]
 
     def end(self) -> None:
         """Whoever has not been read begins as before."""

@@ -14,7 +14,7 @@ from layerforge.core.blob import Blob
 from layerforge.core.errors import NetError
 from layerforge.core.random import Random
 from layerforge.core.running import Running
-from layerforge.core.storage import HOST, Storage
+from layerforge.core.storage import HOST, Storage, is_lossy
 from layerforge.graph.gradients import Gradients
 from layerforge.graph.lower import Plan
 from layerforge.graph.memory import Memory
@@ -75,6 +75,7 @@ class Net:
         self.hooks: dict[str, list[Hook]] = {when: [] for when in WHEN}
         self.step_hooks: dict[str, list[Hook]] = {when: [] for when in WHEN}
         self.all_blobs = [*self.blob_list, *(view.blob for layer in self.layers for view in layer.blobs)]
+        self._parameters = {view.blob.data for layer in self.layers for view in layer.blobs}
         self._foreign = {i for i, layer in enumerate(self.layers) if layer.runs_user_code}
         self._waiting = {i for i, layer in enumerate(self.layers) if isinstance(layer, SourceLayer)}
         self._steps: list[Step] = list(plan.steps)
@@ -113,9 +114,10 @@ class Net:
         """Runs the layers start … end, both included."""
         if self._filled:
             return self._forward(start, end)
-        self._filled = True
         with filling(view.blob.data for layer in self.layers for view in layer.blobs):
-            return self._forward(start, end)
+            loss = self._forward(start, end)
+        self._filled = True
+        return loss
 
     def _forward(self, start: int, end: int) -> float:
         loss, memory = 0.0, self.memory
@@ -132,7 +134,17 @@ class Net:
                             loss += weight * float(blob.data.array(HOST).sum())
                     self._call_hooks("after_forward", piece)
                 memory.leave()
+                if not self._filled and memory.packs and not self._has_backward:
+                    self._trim(step)
         return loss
+
+    def _trim(self, step: Step) -> None:
+        """Parameters that the step reads in a layout of its own stay in that alone: their plain order follows from it.
+        """
+        for storage, layout, *_ in step.uses().forward:
+            own = storage in self._parameters and storage.home is HOST and storage.places is None
+            if own and not layout.plain and not is_lossy(layout):
+                storage.trim(layout)
 
     def backward(self, done: Callable[[int], None] | None = None) -> None:
         """Runs every layer that has a gradient to compute, last first. Parameter gradients add up until cleared.

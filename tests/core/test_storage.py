@@ -201,3 +201,45 @@ def test_the_initial_value_outlives_a_first_reader_that_rounds():
     storage = Storage(3, initial=lambda: np.array([3, 5, 7]))
     assert list(storage.array(Halved())) == [1, 2, 3]
     assert list(storage.array(HOST)) == [3, 5, 7]
+
+
+class Repeated:
+    """A first value that can be made again."""
+
+    repeats = True
+
+    def __init__(self):
+        self.made = 0
+
+    def __call__(self):
+        self.made += 1
+        return np.arange(3, dtype=np.float32)
+
+
+def test_a_glance_at_a_value_that_can_be_made_again_keeps_nothing():
+    make = Repeated()
+    a = Storage(3, initial=make)
+    assert np.array_equal(a.glance(), np.arange(3)) and not a.allocated
+    assert np.array_equal(a.array(HOST), np.arange(3)) and make.made == 2
+
+
+def test_a_glance_at_a_value_that_is_made_once_keeps_it():
+    a = Storage(3, initial=lambda: np.ones(3, np.float32))
+    assert a.glance() is a.array(HOST)
+
+
+def test_a_glance_shows_what_was_written():
+    a = Storage(3, initial=Repeated())
+    a.set(np.full(3, 7, np.float32))
+    assert np.array_equal(a.glance(), [7, 7, 7])
+    a.clear()
+    assert np.array_equal(a.glance(), [0, 0, 0])
+
+
+def test_a_value_that_begins_anew_is_made_when_it_is_read():
+    a, make = Storage(3), Repeated()
+    a.set(np.full(3, 7, np.float32))
+    version = a.version
+    a.begin_with(make)
+    assert a.version > version and make.made == 0
+    assert np.array_equal(a.array(HOST), np.arange(3))

@@ -135,3 +135,12 @@ def test_an_error_of_a_filler_is_raised_where_the_value_is_read(monkeypatch):
     found, _ = storages(2)
     with pytest.raises(MemoryError), threads.limited(2), filling(found):
         found[0].array(HOST)
+
+
+def test_numbers_drawn_again_are_the_first_ones_even_after_another_seed():
+    (found, run), (want, _) = storages(2, "gaussian"), storages(2, "gaussian")
+    with threads.limited(2), filling(found):
+        first = found[0].glance()
+    run.load_state(9, {})
+    assert np.array_equal(first, want[0].array(HOST))
+    assert np.array_equal(found[0].array(HOST), first)

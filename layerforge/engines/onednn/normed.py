@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from layerforge.core.blob import Blob
-from layerforge.core.storage import HOST
+from layerforge.core.storage import HOST, Storage
 from layerforge.core.use import Use
 from layerforge.engines.onednn.batch_norm import Norm, batch_norm
 from layerforge.engines.onednn.convolution import convolution
@@ -16,6 +16,19 @@ from layerforge.engines.onednn.primitive import Context
 from layerforge.engines.onednn.sweep import sweeps
 from layerforge.engines.onednn.swept_norm import Normalisation, NormalisationGradient
 from layerforge.engines.step import Refused, Work, elements
+
+
+class _Product:
+    """factor · W, made for who reads it: what kernels keep of it lies in an order of their own."""
+
+    repeats = True
+
+    def __init__(self, w: Storage, factor: np.ndarray) -> None:
+        self.w, self.factor = w, factor
+
+    def __call__(self) -> np.ndarray:
+        w = self.w.glance().reshape(len(self.factor), -1)
+        return np.multiply(w, self.factor[:, None], out=np.empty(w.shape, np.float32), casting="same_kind")
 
 
 class Folded:
@@ -39,9 +52,8 @@ class Folded:
         if now == self.seen:
             return
         factor, offset = self.norm.folded()
-        w, *b = (storage.array(HOST) for storage in own)
-        self.w.data.set(w.reshape(len(factor), -1) * factor[:, None])
-        self.b.data.set(factor * b[0] + offset if b else offset)
+        self.w.data.begin_with(_Product(own[0], factor))
+        self.b.data.set(factor * own[1].array(HOST) + offset if own[1:] else offset)
         self.seen = (
             tuple((id(storage), storage.version) for storage in own) + self.norm.versions()
         )  # reading may fill the first time

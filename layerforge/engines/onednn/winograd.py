@@ -172,7 +172,7 @@ class _Weights:
         """Before each run."""
         if self._now() == self._seen:
             return
-        w = self._w.data.array(HOST)
+        w = self._w.data.glance()
         made = (np.kron(G, G) @ w.reshape(-1, KERNEL * KERNEL).T).astype(np.float32)  # (36, O · C)
         self._layouts.reorder(self._plain, made, self._used, self.array)
         if self._b:

@@ -8,6 +8,7 @@ import pytest
 from engines_compare import net_text
 
 from layerforge.core.errors import DeviceError
+from layerforge.core.random import Random
 from layerforge.core.storage import HOST
 from layerforge.engines.step import MAX_SHAPES
 from layerforge.net.build import build_net
@@ -109,3 +110,41 @@ def test_a_reshape_that_changes_nothing_keeps_what_backward_needs():
         net.backward()
         found.append(net.params["a"][0].diff.array(HOST).copy())
     np.testing.assert_array_equal(*found)
+
+
+def test_drawn_weights_are_not_held_beside_those_that_kernels_read():
+    text = net_text('Convolution c data > c { convolution_param { num_output: 32 kernel_size: 3'
+                    ' weight_filler { type: "xavier" } } }', "BatchNorm n c > c", shape=(2, 32, 9, 9))
+    nets = [build_net(parse_net(text), Phase.TEST, rng=Random(4), backward=False, engines=engines)
+            for engines in (None, ())]
+    for net in nets:
+        net.forward()
+    w, want = (net.params["c"][0].data for net in nets)
+    assert w.held(HOST) is None
+    assert np.array_equal(w.array(HOST), want.array(HOST))
+
+
+@pytest.mark.parametrize("keep, held", [("outputs", False), ("all", True)])
+def test_weights_stay_in_the_layout_of_their_kernel_alone_in_a_packed_net_that_only_runs_forward(keep, held):
+    text = net_text('InnerProduct c data > c { inner_product_param { num_output: 64 } }', shape=(8, 3, 16, 16))
+    net = build_net(parse_net(text), Phase.TEST, backward=False, keep=keep)
+    given = np.random.default_rng(0).standard_normal(64 * 768).astype(np.float32)
+    w = net.params["c"][0].data
+    w.set(given)
+    net.forward()
+    read = {representation for storage, representation, *_ in net.steps[-1].uses().forward if storage is w}
+    if read == {HOST}:
+        pytest.skip("oneDNN's kernel here reads plain weights")
+    assert (w.held(HOST) is not None) is held
+    assert np.array_equal(w.array(HOST), given)
+
+
+def test_weights_that_a_user_holds_stay_in_plain_order_too():
+    text = net_text('InnerProduct c data > c { inner_product_param { num_output: 64 } }', shape=(8, 3, 16, 16))
+    net = build_net(parse_net(text), Phase.TEST, backward=False, keep="outputs")
+    mine = net.params["c"][0].data.lend()
+    for value in (1, 2):
+        mine[...] = value
+        net.blobs["data"].data.set(np.ones(net.blobs["data"].shape, np.float32))
+        net.forward()
+        assert (net.blobs["c"].data.array(HOST) == value * 768).all()
