@@ -176,9 +176,17 @@ class FirstValue:
         return FILLERS[self.p.type] in _ALL
 
     def __call__(self) -> np.ndarray:
+        self.settle()
+        return self.draw()
+
+    def draw(self) -> np.ndarray:
+        """The value, which nobody may read before `settle`."""
+        return fill(self.p, self.shape, self.stream.at(0))
+
+    def settle(self) -> None:
+        """From here on the seed of now holds."""
         if self.repeats:
             self.stream = random.Stream(self.stream.key)
-        return fill(self.p, self.shape, self.stream.at(0))
 
 
 def check_filler(p: FillerParams, shape: Sequence[int], owner: str, where: Where | None) -> None:

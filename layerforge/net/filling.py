@@ -55,7 +55,7 @@ class _Ahead:
 
     def __init__(self, storages: list[Storage], pool: ThreadPoolExecutor) -> None:
         self._storages, self._pool = storages, pool
-        self._first = [each.initial for each in storages]
+        self._first = [each.initial for each in storages if isinstance(each.initial, FirstValue)]
         self._drawn: dict[int, Future[np.ndarray]] = {}
         self._next = self._waiting = 0
         self._awaited = [_Awaited(self, i) for i in range(len(storages))]
@@ -70,17 +70,16 @@ class _Ahead:
             self._waiting -= self._storages[i].nbytes
         self._go_on()
         first = self._first[i]
-        assert first is not None
-        return first() if drawn is None else drawn.result()
+        first.settle()
+        return first.draw() if drawn is None else drawn.result()
 
     def _go_on(self) -> None:
         while self._next < len(self._storages):
             storage, first = self._storages[self._next], self._first[self._next]
-            assert first is not None
             if self._waiting and self._waiting + storage.nbytes > AHEAD:
                 return
             if self._mine(self._next):
-                self._drawn[self._next] = self._pool.submit(first)
+                self._drawn[self._next] = self._pool.submit(first.draw)
                 self._waiting += storage.nbytes
             self._next += 1
 
