@@ -23,8 +23,10 @@ from layerforge.engines.onednn.primitive import (
     Write,
 )
 from layerforge.engines.onednn.statistics import GradientSums, Moments, Pieces
+from layerforge.engines.onednn.step import relu
 from layerforge.engines.onednn.sweep import sweeps
 from layerforge.engines.onednn.swept_norm import Normalisation, NormalisationGradient
+from layerforge.engines.onednn.weighted import relu_backward
 from layerforge.engines.step import Refused, Runs, Work, elements
 
 SMALL = 2.0**-10  # the eps of a Scale alone: with 1 - eps it adds up to 1 without rounding
@@ -164,8 +166,8 @@ def batch_norm(context: Context, steps: Sequence[Any], source: Blob | None = Non
         work.forwards += [moments, _Sums(norm, mean, variance, elements(shape) // norm.channels)]
     else:
         work.forwards.append(_Kept(norm, mean, variance))
-    flags = (n.USE_SCALE if norm.gamma else 0) | (n.USE_SHIFT if norm.beta else 0) | (n.FUSE_RELU if norm.relu else 0)
-    keeps = first.needed
+    fused, keeps = norm.relu and norm.batch, first.needed
+    flags = (n.USE_SCALE if norm.gamma else 0) | (n.USE_SHIFT if norm.beta else 0) | (n.FUSE_RELU if fused else 0)
     prop = n.TRAINING if keeps else n.INFERENCE
     forward = Descriptor(
         context, "batch_normalization_forward", prop, x.desc, x.desc, norm.eps, flags | n.GLOBAL_STATISTICS
@@ -177,14 +179,48 @@ def batch_norm(context: Context, steps: Sequence[Any], source: Blob | None = Non
         Read(index, blob, "data", small) for index, blob in ((n.SCALE, norm.gamma), (n.SHIFT, norm.beta)) if blob
     ]
     workspace = None
-    if norm.relu and keeps:
+    if fused and keeps:
         workspace = Fixed(n.WORKSPACE, forward.layout(n.WORKSPACE))
         arguments.append(workspace)
     work.forwards.append(Primitive(forward, arguments))
     context.writes(top, x)
+    if fused:
+        work.forwards.append(_Spoilt(norm, mean, variance))
     if first.needed:
         work.backwards = [_Gradient(context, norm, first, data, x, pieces, moments, workspace, mean, variance)]
+    if norm.relu and not fused:
+        _relu_behind(context, work, top, x)
     return work
+
+
+def _relu_behind(context: Context, work: Work, top: Blob, x: Layout) -> None:
+    """The ReLU in a pass of its own: with kept statistics a single value may be NaN, of which a fused one makes 0."""
+    algorithm, *numbers = relu(0.0)
+    desc = Descriptor(context, "eltwise_forward", n.INFERENCE, algorithm, x.desc, x.desc, *numbers).fast()
+    work.forwards.append(Primitive(desc, [Read(n.SRC, top, "data", x), Write(n.DST, top, "data", x)]))
+    if work.backwards:
+        work.backwards.insert(0, relu_backward(context, top, x, 0.0))
+
+
+class _Spoilt:
+    """NaN in a whole channel, of which the ReLU made 0: of statistics of the batch one value spoils all."""
+
+    def __init__(self, norm: Norm, mean: np.ndarray, variance: np.ndarray) -> None:
+        self.norm, self.mean, self.variance = norm, mean, variance
+
+    def run(self) -> None:
+        total = self.mean + self.variance
+        for blob in (self.norm.gamma, self.norm.beta):
+            if blob is not None:
+                total += blob.data.array(HOST)
+        spoilt = np.isnan(total)
+        if spoilt.any():
+            top = self.norm.top
+            top.data.array(HOST).reshape(*top.shape[:2], -1)[:, spoilt] = np.nan
+            top.data.wrote(HOST)
+
+    def uses(self) -> Sequence[Use]:
+        return ()
 
 
 class _Gradient:

@@ -8,7 +8,7 @@ from typing import Any
 from layerforge.engines.onednn import cell_loops, loops, norm_loops
 from layerforge.engines.onednn.update_loops import UPDATES
 
-ONCE: dict[str, Callable[..., loops.Loop]] = {"normalise": loops.normalise, **UPDATES}
+ONCE: dict[str, Callable[..., loops.Loop]] = {"normalise": loops.normalise, "clip": loops.clip, **UPDATES}
 TWICE: dict[str, Callable[..., norm_loops.Norm]] = {
     "norm_forward": norm_loops.forward,
     "norm_backward": norm_loops.backward,

@@ -57,3 +57,13 @@ def normalise(relu: bool, added: bool) -> Loop:
         return [e.relu(y) if relu else y]
 
     return Loop(1 + added, 1, 3, body)
+
+
+def clip() -> Loop:
+    """y = min(max(x, 0), threshold); NaN stays."""
+
+    def body(e: Emitter, arrays: Sequence[Any], channels: Sequence[Any]) -> Sequence[Any]:
+        y = e.relu(arrays[0])
+        return [e.select(e.fcmp_ordered(">", y, channels[0]), channels[0], y)]
+
+    return Loop(1, 1, 1, body)

@@ -7,13 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from layerforge.core import threads
 from layerforge.core.blob import Blob
 from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
+from layerforge.engines.onednn.compiled import compiler
 from layerforge.engines.onednn.layout import F32, Layout
 from layerforge.engines.onednn.primitive import Context, Descriptor, Primitive, Read, Write
 from layerforge.engines.onednn.step import relu
-from layerforge.engines.step import Refused, Work, elements
+from layerforge.engines.onednn.sweep import WIDTHS, Operand, Sweep
+from layerforge.engines.step import Refused, Runs, Work, elements
 
 
 class Function(NamedTuple):
@@ -61,6 +64,7 @@ FUNCTIONS: dict[str, Callable[[Any, bool], Function]] = {
 }
 
 
+PIECES = 4  # for a thread, so that all end together
 SAVED = ("Swish", "BNLL", "Softplus")
 """Types whose gradient in place is that of the input that they were given, of which they keep a copy."""
 
@@ -82,19 +86,17 @@ def pointwise(context: Context, steps: Sequence[Any]) -> Work:
     if x.lossy and function.forward == n.CLIP and not _is_bf16(function.beta):
         raise Refused(f"the bound {function.beta:g} is no bfloat16 number, and the gradient asks whether y is below it")
     numbers = function.alpha, function.beta
-    forward = Descriptor(
-        context,
-        "eltwise_forward",
-        n.TRAINING if step.needed else n.INFERENCE,
-        function.forward,
-        x.desc,
-        x.desc,
-        function.alpha if function.forward_alpha is None else function.forward_alpha,
-        function.beta,
-    ).fast()
     work = Work()
     work.flops = elements(top.shape)
-    work.forwards = [Primitive(forward, [Read(n.SRC, bottom, "data", x), Write(n.DST, top, "data", x)])]
+    if function.forward == n.CLIP:
+        work.forwards = [clipped(bottom, top, x, function.beta)]
+    else:
+        alpha = function.alpha if function.forward_alpha is None else function.forward_alpha
+        kind = n.TRAINING if step.needed else n.INFERENCE
+        forward = Descriptor(
+            context, "eltwise_forward", kind, function.forward, x.desc, x.desc, alpha, function.beta
+        ).fast()
+        work.forwards = [Primitive(forward, [Read(n.SRC, bottom, "data", x), Write(n.DST, top, "data", x)])]
     context.writes(top, x)
     given = bottom
     if lost:
@@ -110,6 +112,38 @@ def pointwise(context: Context, steps: Sequence[Any]) -> Work:
             Primitive(desc, [saved, Read(n.DIFF_DST, top, "diff", x), Write(n.DIFF_SRC, bottom, "diff", x)])
         ]
     return work
+
+
+def clipped(bottom: Blob, top: Blob, layout: Layout, threshold: float) -> Runs:
+    """y = min(max(x, 0), threshold), NaN for NaN: of which oneDNN's own makes 0."""
+    count = layout.nbytes // layout.dtype.itemsize
+    width = next((width for width in reversed(WIDTHS) if count % width == 0), 0)
+    if width and compiler() is not None:
+        vectors = count // width
+        cut = [1, 1, vectors, min(vectors, PIECES * threads.count())]
+        operands = [Operand(bottom, "data"), Operand(top, "data", Access.WRITE)]
+        return Sweep("clip", (), layout, cut, operands, [np.full(width, threshold, np.float32)], width)
+    if layout.lossy:
+        raise Refused("no loop for bfloat16, and oneDNN's own makes 0 of NaN")
+    return Clip(bottom, top, layout, threshold)
+
+
+class Clip:
+    """The same where there is no compiler, or where vectors do not fill the array."""
+
+    def __init__(self, bottom: Blob, top: Blob, layout: Layout, threshold: float) -> None:
+        self._source, self._target, self._threshold = bottom.data, top.data, np.float32(threshold)
+        self._representation = layout.representation
+
+    def run(self) -> None:
+        x = self._source.array(self._representation)
+        np.clip(x, np.float32(0), self._threshold, out=self._target.claim(self._representation))
+
+    def uses(self) -> Sequence[Use]:
+        return (
+            Use(self._source, self._representation, Access.READ),
+            Use(self._target, self._representation, Access.WRITE),
+        )
 
 
 def power(context: Context, steps: Sequence[Any]) -> Work:

@@ -10,7 +10,7 @@ import numpy as np
 
 from layerforge.core.blob import Blob
 from layerforge.core.use import Access, Use
-from layerforge.engines.onednn.compiled import Code, compiler, loop
+from layerforge.engines.onednn.compiled import compiler, loop
 from layerforge.engines.onednn.layout import BF16, F32, Layout
 
 WIDTHS = (8, 16)  # channels side by side, as many as a vector holds
@@ -29,10 +29,6 @@ def sweeps(layout: Layout) -> bool:
     return layout.type in (F32, BF16) and layout.channel_block in WIDTHS and compiler() is not None
 
 
-def _code(name: str, options: Sequence[int], layout: Layout) -> Code:
-    return loop(name, layout.channel_block, *options, reduced=layout.lossy)
-
-
 def _nobody() -> None:
     return None
 
@@ -42,6 +38,7 @@ class Sweep:
 
     before   slots before those of the operands, with whole numbers
     behind   arrays of the slots behind, which the loop reads and writes
+    width    of its vectors; 0: the channels side by side
     """
 
     arguments = ()
@@ -54,11 +51,13 @@ class Sweep:
         before: Sequence[int],
         operands: Sequence[Operand],
         behind: Sequence[np.ndarray],
+        width: int = 0,
     ) -> None:
         found = compiler()
         assert found is not None
         self.name, self.impl, self.layout, self.operands = name, found.impl, layout, list(operands)
-        self._compiler, self._code, self._behind = found, _code(name, options, layout), list(behind)
+        self._code = loop(name, width or layout.channel_block, *options, reduced=layout.lossy)
+        self._compiler, self._behind = found, list(behind)
         self._slots = np.array([*before, *(0 for _ in operands), *(each.ctypes.data for each in behind)], np.int64)
         self._first = len(before)
         self._held: list[Callable[[], Any]] = [_nobody] * len(operands)
