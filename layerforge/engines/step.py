@@ -12,12 +12,21 @@ from layerforge.core.storage import HOST, Representation
 from layerforge.core.use import Use, Uses, joined
 
 
+Bound = Callable[[], None]
+"""What a run has just done, on the same memory: the kernel alone. It is called while all that the run reads and writes
+lies where it did, no value that it reads has to be converted, and no parameter has changed: what follows from those
+need not be made again. It holds what memory of its own it needs; None where no such thing can be had."""
+
+
 class Refused(Exception):
     """A rule does not take the layers; the text is the reason."""
 
 
 class Runs(Protocol):
-    """A kernel of the engine's library, or what stands beside those."""
+    """A kernel of the engine's library, or what stands beside those.
+
+    One that only runs forward may have `bound() -> Bound | None` too, see there; without it, it is run anew each time.
+    """
 
     def run(self) -> None:
         """Computes."""
@@ -48,6 +57,11 @@ class Work:
             tuple(use for each in runs for use in each.uses()) for runs in (self.forwards, self.backwards)
         )
         return Uses(forward, backward)
+
+    def bound(self) -> list[Bound] | None:
+        """What forward has just done, on the same memory; None if some of it has to be run anew."""
+        found = [each.bound() if hasattr(each, "bound") else None for each in self.forwards]
+        return None if None in found else [each for each in found if each is not None]
 
 
 class LayerWork(Work):
