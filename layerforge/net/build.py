@@ -38,7 +38,7 @@ log = logging.getLogger("layerforge")
 def build_net(
     definition: NetDef, phase: Phase = Phase.TEST, *, level: int = 0, stages: Sequence[str] = (), backend: Any = None,
     engines: Sequence[Engine] | None = None, rng: Random | None = None, dtype: Any = np.float32, keep: str = "all",
-    backward: bool = True, compute_type: str = "",
+    backward: bool = True, compute_type: str = "", type_where: object = None,
 ) -> Net:
     """A net that is ready to run. Memory is taken and parameters are filled when they are first touched.
 
@@ -51,6 +51,7 @@ def build_net(
     backward       False: the net will only run forward, which lets engines fold and fuse, and takes less memory
     compute_type   FP32, TF32, BF16 or FP16: what the default engines compute products in where the definition does not
                    say; "" is FP32. The net's definition then says what it was built with
+    type_where     where a text says it, for errors
 
     Raises LayerForgeError with file:line, layer and cure.
     """
@@ -70,7 +71,7 @@ def build_net(
         step.needed, step.propagate_down = gradients.layers[i], list(gradients.bottoms[i])
         step.layer.needs_gradient = list(gradients.parameters[i])
     if engines is None:
-        engines = _engines(definition, backend, keep, compute_type)
+        engines = _engines(definition, backend, keep, compute_type, type_where)
         definition = replace(definition, compute_type=definition.compute_type or compute_type)
     running = next((engine.running for engine in engines if hasattr(engine, "running")), Running(threads.count()))
     with running.computing():
@@ -94,15 +95,15 @@ def _readers(net: weakref.ref[Net], storage: Storage) -> list[Representation]:
     return list(dict.fromkeys(u.representation for u in uses if u.storage is storage and u.access is not Access.WRITE))
 
 
-def _engines(definition: NetDef, backend: Any, keep: str, compute_type: str) -> list[Engine]:
+def _engines(definition: NetDef, backend: Any, keep: str, compute_type: str, type_where: object) -> list[Engine]:
     """The engines that compute in the definition's type, else in the given one.
 
-    Raises DeviceError, with the place of a definition that asks for what there is not.
+    Raises DeviceError, with the place of the text that asks for what there is not.
     """
     try:
         return default_engines(backend, keep, definition.compute_type or compute_type)
     except DeviceError as error:
-        where = definition.where if definition.compute_type else None
+        where = definition.where if definition.compute_type else type_where
         raise DeviceError(error.message, where=where, hint=error.hint) from error
 
 

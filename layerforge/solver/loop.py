@@ -233,7 +233,8 @@ class Solver:
 
     def _build_nets(self, compute_type: str, level: int, stages: Sequence[str], **how: Any) -> None:
         params, say = self.params, self.observer.on_message
-        build = partial(build_net, compute_type=params.compute_type, **how)
+        where = params.where("compute_type") if params.has("compute_type") else None
+        build = partial(build_net, compute_type=params.compute_type, type_where=where, **how)
         source = computing_in(compute_type, train_source(params, self.file))
         params.check_loss_scale(source.definition.compute_type or params.compute_type)
         say(f"Creating training net from {source}", "solver.cpp:102")

@@ -30,10 +30,12 @@ def test_the_flag_wins_over_the_texts(name, line, capsys):
     assert main([*COMMANDS[name], "--compute_type", "FP32"]) == 0
 
 
-def test_a_solvers_type_is_refused_with_its_reason(line, capsys):
-    line(more="compute_type: TF32\n")
-    assert main(COMMANDS["train"]) == 1
-    assert "compute_type: TF32 is for GPUs" in capsys.readouterr().err
+@pytest.mark.parametrize("command", ["train", "time of a solver"])
+def test_a_solvers_type_is_refused_with_its_place_and_reason(command, line, capsys):
+    text = (line(more="compute_type: TF32\n") / "solver.prototxt").read_text()
+    number = 1 + text[: text.index("compute_type")].count("\n")
+    assert main(COMMANDS[command]) == 1
+    assert f"solver.prototxt:{number}: compute_type: TF32 is for GPUs" in capsys.readouterr().err
 
 
 def test_a_word_that_is_no_type_is_a_wrong_command_line(line, capsys):
