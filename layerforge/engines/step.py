@@ -43,6 +43,8 @@ class Work:
 
     flops     multiplications and additions of forward; backward is taken as twice that where it has weights
     restore   puts back the bottom's values that forward has overwritten; None when they are still there
+    elsewhere it writes, or expects, values elsewhere than in their blobs: not where these are looked at
+    chosen    called when it is what runs from now on
     """
 
     def __init__(self) -> None:
@@ -50,6 +52,8 @@ class Work:
         self.backwards: list[Runs] = []
         self.flops = 0
         self.restore: Callable[[], None] | None = None
+        self.elsewhere = False
+        self.chosen: Callable[[], None] | None = None
 
     def uses(self) -> Uses:
         """What both passes read and write."""
@@ -111,6 +115,7 @@ class EngineStep:
         self._bottoms = [view.blob for view in parts[0].bottoms]
         self._shapes = self._now()
         self.work = self._works[self._shapes] = self.plan()
+        self._choose(self.work)
 
     def plan(self) -> Work:
         """What the rule makes of the layers. Raises Refused."""
@@ -133,7 +138,17 @@ class EngineStep:
                 log.warning("%s: %s does not take these shapes: %s", names, self.engine, refusal)
             if len(self._works) < MAX_SHAPES:
                 self._works[self._shapes] = work
+        self._choose(work)
+
+    def _choose(self, work: Work) -> None:
         self.work = work
+        if work.chosen is not None:
+            work.chosen()
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether its blobs hold nothing that may be looked at."""
+        return self.work.elsewhere
 
     def forward(self) -> None:
         if self._now() != self._shapes:

@@ -89,7 +89,7 @@ class Net:
         self.memory = Memory(self._steps, self._held(), partial(_shapes, self.blob_list), self._packs())
         self._fitting = [0, 0]  # values of inputs for which memory suffices, forward only and both ways
         self._loss_factor = 1.0
-        self._filled = False  # whether a pass has read the parameters
+        self._filled = self._looked_at = False  # whether a pass has read the parameters
         self._loss_counts = {id(blob): blob.count for pairs in self._losses for blob, _ in pairs}
 
     @property
@@ -122,7 +122,8 @@ class Net:
     def _forward(self, start: int, end: int) -> float:
         loss, memory = 0.0, self.memory
         self._check_fits(backward=self.memory.packs, fresh=False)
-        memory.start(start <= 0 and end >= len(self.layers) - 1 and not self._hooked)
+        self._looked_at = start > 0 or end < len(self.layers) - 1 or self._hooked
+        memory.start(not self._looked_at)
         with self.taking_lent(), saying_what_fits(self):
             for step in self._steps:
                 memory.enter()
@@ -180,7 +181,8 @@ class Net:
     def _up(self, step: Step, start: int, end: int) -> Sequence[Step]:
         """What runs of a step: itself, or the parts within start … end where these cut it or hooks want every layer."""
         first, last = step.layers[0], step.layers[-1]
-        if start <= first and last <= end and (first == last or not self._hooked):
+        elsewhere = self._looked_at and getattr(step, "elsewhere", False)
+        if start <= first and last <= end and (first == last or not self._hooked) and not elsewhere:
             step.in_parts = False
             return (step,)
         inside = [part for part in step.parts if start <= part.layers[0] and part.layers[-1] <= end]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from layerforge.core.blob import Blob
@@ -12,6 +13,7 @@ from layerforge.engines.onednn import indirect, winograd
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import F32, Layout
 from layerforge.engines.onednn.library import dims
+from layerforge.engines.onednn.places import Target
 from layerforge.engines.onednn.primitive import (
     Argument,
     Context,
@@ -91,12 +93,17 @@ def convolution(
     shape = Shape(context, layer, top)
     layouts = context.layouts
     w, b = parameters or (layer.W.blob, layer.b.blob if layer.b else None)
+    place = context.places.get((into or top).data)
+    if place is not None and (added is not None or not place.writers <= context.planning):
+        place = None
     for way in (winograd, indirect) if slope in (None, 0.0) else ():
         if way.pays(context, step, shape):
-            return way.convolution(context, step, shape, (bottom, into or top), (w, b), slope is not None, added)
+            target = Target(layouts, into or top, shape.y, place)
+            return way.convolution(context, step, shape, bottom, target, (w, b), slope is not None, added)
     bias = layouts.plain(b.shape, F32) if b else None
     bias_desc = bias.desc if bias else None
     work = Work()
+    work.chosen = partial(place.take, False) if place else None
     work.flops = 2 * shape.multiplications
     forward = _forward(context, step, shape, bias_desc, slope, context.type_of(into or top))
     if added is not None:

@@ -31,6 +31,7 @@ from layerforge.engines.onednn.library import Library
 from layerforge.engines.onednn.lstm import lstm
 from layerforge.engines.onednn.normalization import lrn, softmax
 from layerforge.engines.onednn.normed import convolution_norm, convolution_norm_sum, convolution_sum
+from layerforge.engines.onednn.places import places
 from layerforge.engines.onednn.pointwise import FUNCTIONS, pointwise, power
 from layerforge.engines.onednn.pooling import convolution_pooling, pooling
 from layerforge.engines.onednn.primitive import Context
@@ -129,6 +130,7 @@ class OneDnnEngine:
         """A step that runs steps[index] and perhaps the layers behind it, or why not."""
         if self._steps is not steps:
             self._steps, self.context.exact = steps, exact_values(steps)
+            self.context.places = places(steps, self.keep)
         try:
             return self._lower(steps, index)
         except Refused as refusal:

@@ -25,6 +25,7 @@ from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.compiled import compiler
 from layerforge.engines.onednn.layout import F32, Layout, aligned_zeros
+from layerforge.engines.onednn.places import Target
 from layerforge.engines.onednn.primitive import Context, Fixed
 from layerforge.engines.step import Work, elements
 
@@ -34,7 +35,7 @@ HEIGHTS = 8, 7  # of a tile: rows that fit the registers
 MOST_ROWS = 2**21  # of all taps, in a table
 CACHE = 256 * 1024  # bytes of weights, or of rows, that a core keeps near
 POINTERS = 9
-X, TABLE, ZEROS, WEIGHTS, BIAS, Y, OTHER, NEXT, BEHIND = range(10, 10 + POINTERS)  # slots of the loop
+X, TABLE, ZEROS, WEIGHTS, BIAS, Y, OTHER, NEXT, BEHIND = range(11, 11 + POINTERS)  # slots of the loop
 EVEN = 1.06  # the busiest thread's work over the mean
 
 
@@ -95,11 +96,11 @@ class Indirect:
     name = "indirect_convolution"
 
     def __init__(
-        self, context: Context, shape: Any, window: Any, blobs: tuple[Blob, Blob], parameters: tuple[Blob, Blob | None],
-        relu: bool, added: Blob | None,
+        self, context: Context, shape: Any, window: Any, bottom: Blob, target: Target,
+        parameters: tuple[Blob, Blob | None], relu: bool, added: Blob | None,
     ) -> None:
-        self._blobs, self._added, layouts = blobs, added, context.layouts
-        self.x, self.y = layouts.channels_last(shape.x, F32), layouts.channels_last(shape.y, F32)
+        self._bottom, self._target, self._added, layouts = bottom, target, added, context.layouts
+        self.x, self.y = layouts.channels_last(shape.x, F32), target.layout
         self.layouts = (("x", self.x.name), ("y", self.y.name))
         samples, channels, outputs = shape.x[0], shape.x[1], shape.y[1]
         taps, inside = math.prod(window.kernel), math.prod(shape.y[2:])
@@ -124,8 +125,10 @@ class Indirect:
             near = CACHE // 2 // (channels + outputs * (1 if added is None else 2))
         tiles, panels = samples * -(-inside // rows), self.weights.panels
         size = block(tiles, panels, near // (4 * rows), layouts.running.threads)
-        relu_, others = int(relu), int(added is not None)
-        numbers = samples, inside, panels, outputs, taps, channels, elements(shape.x[1:]), size, relu_, others
+        numbers = (
+            *(samples, inside, panels, outputs, taps, channels, elements(shape.x[1:]), target.pitch, size),
+            *(int(relu), int(added is not None)),
+        )
         self._slots = np.zeros(len(numbers) + POINTERS, np.int64)
         self._slots[: len(numbers)] = numbers
         self._slots[[TABLE, ZEROS, WEIGHTS, BIAS]] = (
@@ -143,21 +146,19 @@ class Indirect:
 
     def run(self) -> None:
         self.weights.take()
-        bottom, into = self._blobs
         slots = self._slots
-        slots[X] = bottom.data.array(self.x.representation).ctypes.data
+        slots[X] = self._bottom.data.array(self.x.representation).ctypes.data
         if self._added is not None:
             slots[OTHER] = self._added.data.array(self.y.representation).ctypes.data
-        slots[Y] = into.data.claim(self.y.representation).ctypes.data
+        slots[Y] = self._target.claim()
         self._run(self._code, slots)
 
     def uses(self) -> Sequence[Use]:
-        bottom, into = self._blobs
-        read, over = [Use(bottom.data, self.x.representation, Access.READ)], None
-        if self._added is not None:
-            over = None if self._added is bottom else self._added.data
-            read.append(Use(self._added.data, self.y.representation, Access.READ))
-        return [*read, Use(into.data, self.y.representation, Access.WRITE, over)]
+        read = [Use(self._bottom.data, self.x.representation, Access.READ)]
+        if self._added is None:
+            return [*read, self._target.use()]
+        read.append(Use(self._added.data, self.y.representation, Access.READ))
+        return [*read, self._target.use(None if self._added is self._bottom else self._added.data)]
 
     def primitives(self) -> list[Any]:
         return [self]
@@ -224,13 +225,11 @@ class Weights:
 
 
 def convolution(
-    context: Context, step: Any, shape: Any, blobs: tuple[Blob, Blob], parameters: tuple[Blob, Blob | None], relu: bool,
-    added: Blob | None,
+    context: Context, step: Any, shape: Any, bottom: Blob, target: Target, parameters: tuple[Blob, Blob | None],
+    relu: bool, added: Blob | None,
 ) -> Work:
-    """What runs in place of a kernel of oneDNN's. blobs: bottom and what takes the output."""
-    made = Indirect(context, shape, step.layer.window, blobs, parameters, relu, added)
+    """What runs in place of a kernel of oneDNN's."""
     work = Work()
     work.flops = 2 * shape.multiplications
-    work.forwards = [made]
-    context.writes(blobs[1], made.y)
-    return work
+    work.forwards = [Indirect(context, shape, step.layer.window, bottom, target, parameters, relu, added)]
+    return target.made_by(context, work)

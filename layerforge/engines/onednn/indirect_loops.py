@@ -16,7 +16,7 @@ from llvmlite import ir
 from layerforge.engines.onednn.emitter import INT, POINTER, Emitter
 
 WIDTH, HALF = 16, 8
-NUMBERS = 10  # slots before the pointers
+NUMBERS = 11  # slots before the pointers
 FETCHES = 2  # lines of the cache for each turn of the innermost loop, at most
 BYTE, SHORT, FLOAT = ir.IntType(8), ir.IntType(32), ir.FloatType()
 
@@ -105,13 +105,13 @@ def indirect(name: str, rows: int, vectors: int, unrolled: int, dense: bool) -> 
 
     dense  row i of the output reads row i of the input alone: no table of offsets
 
-    Slots: samples, rows of a sample, panels, output channels, taps, input channels, numbers in a sample of x, tiles in
-    a block, whether negative outputs become 0, whether there is another. Then pointers: x; for each tile and tap of a
-    sample the rows' offsets, -1 outside; zeros for what lies outside; weights, bias, y, other; what is wanted next, and
-    how many bytes of it.
+    Slots: samples, rows of a sample, panels, output channels, taps, input channels, numbers in a sample of x, between
+    two rows of y, tiles in a block, whether negative outputs become 0, whether there is another. Then pointers: x; for
+    each tile and tap of a sample the rows' offsets, -1 outside; zeros for what lies outside; weights, bias, y, other;
+    what is wanted next, and how many bytes of it.
     """
     e = Tile(name, rows, vectors, unrolled)
-    samples, inside, panels, outputs, taps, channels, sample, block, relu, more = e.slots(NUMBERS, INT)
+    samples, inside, panels, outputs, taps, channels, sample, pitch, block, relu, more = e.slots(NUMBERS, INT)
     x, table, zeros, weights, bias, y, other, wanted = e.slots(8)
     (behind,) = e.slots(1, INT)
     one, high, panel_size = INT(1), INT(rows), e.mul(e.mul(taps, channels), INT(vectors * WIDTH))
@@ -151,7 +151,7 @@ def indirect(name: str, rows: int, vectors: int, unrolled: int, dense: bool) -> 
 
             fetched = e.byte_at(ahead, e.mul(bytes_each, e.sub(tile, first)))
             panel_weights = e.number_at(weights, e.mul(panel, panel_size))
-            targets = [e.add(e.mul(e.add(e.mul(image, inside), line), outputs), column) for line in lines]
+            targets = [e.add(e.mul(e.add(e.mul(image, inside), line), pitch), column) for line in lines]
             for target in targets:
                 for line in range(vectors):
                     e.fetch(e.number_at(near, e.add(target, INT(line * WIDTH))), written=True)

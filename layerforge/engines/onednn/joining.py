@@ -7,8 +7,9 @@ from ctypes import c_float, c_void_p
 from typing import Any
 
 from layerforge.core.blob import Blob
+from layerforge.core.use import Access
 from layerforge.engines.onednn import numbers as n
-from layerforge.engines.onednn.layout import Layout
+from layerforge.engines.onednn.layout import F32, Layout
 from layerforge.engines.onednn.library import OneDnnError, dims
 from layerforge.engines.onednn.pointwise import linear
 from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Primitive, Read, Write
@@ -85,6 +86,9 @@ def concat(context: Context, steps: Sequence[Any]) -> Work:
         raise Refused(f"{len(top.shape)} axes")
     given = [context.layout_of(blob) for blob in bottoms]
     layouts = context.layouts
+    placed = [context.places.get(blob.data) for blob in bottoms]
+    if any(place is not None and place.taken for place in placed):
+        return _placed(context, bottoms, top, given, placed)
     most = max(given, key=lambda layout: given.count(layout) if layout.is_plain else len(given))
     wishes = [given]
     if len(top.shape) > 2:
@@ -98,6 +102,26 @@ def concat(context: Context, steps: Sequence[Any]) -> Work:
         except (Refused, OneDnnError):  # blocks that are not filled, or parts that lie in several layouts
             continue
     return _concat(context, step, bottoms, top, layer.along, [layouts.plain(blob.shape) for blob in bottoms])
+
+
+def _placed(
+    context: Context, bottoms: Sequence[Blob], top: Blob, given: Sequence[Layout], placed: Sequence[Any]
+) -> Work:
+    """Where some have written their slices already: copies of the others."""
+    y, start, work = context.layouts.channels_last(top.shape, F32), 0, Work()
+    for blob, layout, place in zip(bottoms, given, placed):
+        if place is None or not place.taken:
+            offsets = [0, start, *[0] * (len(top.shape) - 2)]
+            inside = context.layouts.own(
+                context.library.make("memory_desc_create_submemory", y.desc, dims(blob.shape), dims(offsets))
+            )
+            desc = Descriptor(context, "reorder", inside, context.library.engine, first=layout.desc)
+            arguments = [Read(n.SRC, blob, "data", layout), Slice(n.DST, top, "data", y, inside)]
+            work.forwards.append(Primitive(desc, arguments))
+        start += blob.shape[1]
+    work.elsewhere = True
+    context.writes(top, y)
+    return work
 
 
 def _concat(
@@ -137,8 +161,8 @@ def _copy(
     return Primitive(desc, [Part(n.SRC, blob, part, whole, inside), Write(n.DST, target, part, layout)])
 
 
-class Part(Read):
-    """A part of a value, by a descriptor with an offset."""
+class _Inside(Argument):
+    """By a descriptor with an offset."""
 
     __slots__ = ("inside",)
 
@@ -149,6 +173,19 @@ class Part(Read):
     def attach(self, library: Any) -> None:
         self.memory = library.make("memory_create", self.inside, library.engine, None)
         self._set = library.function("memory_set_data_handle")
+
+
+class Part(_Inside, Read):
+    """A part of a value is read."""
+
+    __slots__ = ()
+
+
+class Slice(_Inside, Write):
+    """A part of a value is overwritten, the rest stays."""
+
+    __slots__ = ()
+    access = Access.UPDATE
 
 
 def split(context: Context, steps: Sequence[Any]) -> Work:

@@ -53,6 +53,8 @@ class Context:
     exact         values that stay in float32: what losses and outputs are computed from
     reduced       values that were last written in bfloat16
     common        what steps planned for several shapes share, by what it is made of
+    places        Storage → where a Concat wants its value
+    planning      the layers that are being planned as one step
     fetched       the last convolution planned that fetches the weights of the one behind it
     """
 
@@ -64,6 +66,8 @@ class Context:
         self.masks, self.tiles = Scratch(), Scratch()
         self.written: dict[Any, Layout] = {}  # Storage → layout
         self.common: dict[Any, Any] = {}
+        self.places: dict[Any, Any] = {}
+        self.planning: frozenset[int] = frozenset()
         self.fetched: Any = None
 
     def once(self, made_of: Hashable, make: Callable[[], Any]) -> Any:

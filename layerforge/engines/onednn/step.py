@@ -41,6 +41,7 @@ class OneDnnStep(EngineStep):
         coordinates, which it would spoil, stay what they are.
         """
         first, context = self.parts[0], self.context
+        context.planning = frozenset(self.layers)
         values = {view.blob.data for view in first.bottoms}
         if context.compute_type == "BF16" and (first.layer.type in PRODUCTS or values <= context.reduced):
             try:

@@ -25,12 +25,13 @@ from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.compiled import Code, compiler
 from layerforge.engines.onednn.layout import F32, Layout, aligned_zeros
+from layerforge.engines.onednn.places import Target
 from layerforge.engines.onednn.primitive import Context, Descriptor, Fixed, Primitive
 from layerforge.engines.step import Work
 
 VARIABLE = "LAYERFORGE_WINOGRAD"  # 0: no convolution goes this way
 KERNEL, TILE, SIZE = 3, 6, 4  # of weights, of values read, of values made
-WIDTH, MATRICES, SLOTS = 16, TILE * TILE, 10
+WIDTH, MATRICES, SLOTS = 16, TILE * TILE, 11
 TOGETHER = 256  # tiles at once: their matrices stay in the cache
 LEAST_TILES, LEAST_CHANNELS = 16, 32  # with fewer, reading the larger weights costs what products save
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
@@ -90,12 +91,11 @@ class Winograd:
     """
 
     def __init__(
-        self, context: Context, shape: Any, window: Any, blobs: tuple[Blob, Blob], parameters: tuple[Blob, Blob | None],
-        relu: bool, added: Blob | None,
+        self, context: Context, shape: Any, window: Any, bottom: Blob, target: Target,
+        parameters: tuple[Blob, Blob | None], relu: bool, added: Blob | None,
     ) -> None:
-        self._context, self._blobs, self._added = context, blobs, added
-        layouts = context.layouts
-        self.x, self.y = layouts.channels_last(shape.x, F32), layouts.channels_last(shape.y, F32)
+        self._context, self._bottom, self._target, self._added = context, bottom, target, added
+        self.x, self.y = context.layouts.channels_last(shape.x, F32), target.layout
         channels, outputs = shape.x[1], shape.y[1]
         samples, rows, columns = tiles(shape.y)
         self._tiles = samples * rows * columns
@@ -111,8 +111,9 @@ class Winograd:
         self._tiled, self._joined = _code("tiled"), _code("joined", relu, added is not None)
         numbers = [0, 0, rows, columns]
         self._in, self._out = np.zeros(SLOTS + 3, np.int64), np.zeros(SLOTS + 5, np.int64)
-        self._in[:SLOTS] = [*numbers, *shape.x[2:], *window.pad, channels // WIDTH, together * channels // WIDTH]
-        self._out[:SLOTS] = [*numbers, *shape.y[2:], 0, 0, outputs // WIDTH, together * outputs // WIDTH]
+        vectors = channels // WIDTH, outputs // WIDTH
+        self._in[:SLOTS] = [*numbers, *shape.x[2:], *window.pad, vectors[0], together * vectors[0], channels]
+        self._out[:SLOTS] = [*numbers, *shape.y[2:], 0, 0, vectors[1], together * vectors[1], target.pitch]
         self._in[-1] = self._spare[0].ctypes.data
         self._out[-3:-1] = self._spare[1].ctypes.data, self._product.weights.bias.ctypes.data
         self._room: np.ndarray | None = None
@@ -120,11 +121,10 @@ class Winograd:
     def run(self) -> None:
         self._product.weights.take()
         self._take_room()
-        bottom, into = self._blobs
-        self._in[SLOTS] = bottom.data.array(self.x.representation).ctypes.data
+        self._in[SLOTS] = self._bottom.data.array(self.x.representation).ctypes.data
         if self._added is not None:
             self._out[-1] = self._added.data.array(self.y.representation).ctypes.data
-        self._out[SLOTS] = into.data.claim(self.y.representation).ctypes.data
+        self._out[SLOTS] = self._target.claim()
         run, product = self._compiler.run, self._product.primitive
         for first in range(0, self._tiles, self._together):
             self._in[:2] = self._out[:2] = first, min(self._together, self._tiles - first)
@@ -142,11 +142,10 @@ class Winograd:
         self._in[SLOTS + 1], self._out[SLOTS + 1] = values.ctypes.data, values[first:].ctypes.data
 
     def uses(self) -> Sequence[Use]:
-        bottom, into = self._blobs
-        read = [Use(bottom.data, self.x.representation, Access.READ)]
+        read = [Use(self._bottom.data, self.x.representation, Access.READ)]
         if self._added is not None:
             read.append(Use(self._added.data, self.y.representation, Access.READ))
-        return [*read, Use(into.data, self.y.representation, Access.WRITE)]
+        return [*read, self._target.use()]
 
     def primitives(self) -> list[Any]:
         impl = self._compiler.impl
@@ -206,13 +205,11 @@ class _Product:
 
 
 def convolution(
-    context: Context, step: Any, shape: Any, blobs: tuple[Blob, Blob], parameters: tuple[Blob, Blob | None], relu: bool,
-    added: Blob | None,
+    context: Context, step: Any, shape: Any, bottom: Blob, target: Target, parameters: tuple[Blob, Blob | None],
+    relu: bool, added: Blob | None,
 ) -> Work:
-    """What runs in place of a direct convolution. blobs: bottom and what takes the output."""
-    made = Winograd(context, shape, step.layer.window, blobs, parameters, relu, added)
+    """What runs in place of a direct convolution."""
     work = Work()
     work.flops = 2 * shape.multiplications  # of the direct way
-    work.forwards = [made]
-    context.writes(blobs[1], made.y)
-    return work
+    work.forwards = [Winograd(context, shape, step.layer.window, bottom, target, parameters, relu, added)]
+    return target.made_by(context, work)

@@ -3,7 +3,8 @@
 Channels lie last; 16 of them are a vector. A thread takes its share of the tiles.
 
 Slots of both: first tile, how many tiles, rows and columns of tiles, height and width of the picture, vertical and
-horizontal padding, vectors in a place, vectors between two of the 36 matrices. Then pointers: of `tiled` the picture,
+horizontal padding, vectors in a place, vectors between two of the 36 matrices,
+numbers between two places. Then pointers: of `tiled` the picture,
 the matrices, zeros for what lies outside; of `joined` the picture, the matrices, room for what lies outside, bias, and
 the picture that is added.
 """
@@ -14,10 +15,13 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from llvmlite import ir
+
 from layerforge.engines.onednn.emitter import INT, Emitter
 
 WIDTH, TILE, SIZE = 16, 6, 4
-NUMBERS = 10  # slots before the pointers
+FLOAT = ir.FloatType()
+NUMBERS = 11  # slots before the pointers
 
 
 class Place(NamedTuple):
@@ -35,7 +39,7 @@ class Tiles(Emitter):
     def __init__(self, name: str, pointers: int) -> None:
         super().__init__(name, WIDTH)
         self.first, self.count, self.rows, self.columns, self.high, self.across, *rest = self.slots(NUMBERS, INT)
-        self.pads, self.vectors, self.stride = rest[:2], rest[2], rest[3]
+        self.pads, self.vectors, self.stride, self.pitch = rest[:2], *rest[2:]
         self.pointers = self.slots(pointers)
 
     @contextlib.contextmanager
@@ -57,9 +61,9 @@ class Tiles(Emitter):
             for j in range(size):
                 x = self.add(left, INT(j))
                 inside = self.and_(self.icmp_unsigned("<", y, self.high), self.icmp_unsigned("<", x, self.across))
-                at = self.mul(self.add(row, x), self.vectors)
+                at = self.mul(self.add(row, x), self.pitch)
                 for each, (picture, outside) in zip(found, kinds):
-                    each.append(self.select(inside, self.at(picture, at), outside))
+                    each.append(self.select(inside, self.at(picture, at, FLOAT), outside))
         return found
 
     def twice(self, values: Sequence[Any], line: Callable[[Sequence[Any]], list[Any]]) -> Iterator[list[Any]]:
