@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from layerforge.core.errors import NetError
 
+LARGE = 1 << 25  # bytes of a first value that is taken over in pieces
+PIECE = 1 << 22  # numbers of a piece, about
+Pieces = Callable[[int], Iterator[np.ndarray] | None]
 Array = Any  # the array type of a representation: numpy.ndarray, cupy.ndarray, ...
 
 
@@ -29,6 +32,8 @@ class Representation(Protocol):
     memory  optional: the plain representation of the same device, converted from rather than from the host's
     extent  optional: `extent(count, dtype) -> (length, dtype)` of an array of `count` values, where any piece of the
             host's memory will do; a representation without it gets no memory from a plan
+    pieces  optional: `from_pieces(pieces, target) -> bool` takes over a large first value bit by bit; `pieces(size)`
+            gives so many numbers at a time, or None. False: nothing was taken over
     lossy   optional: True where values are rounded to a narrower type; such a copy gives the value to others only
             where no other holds it
     """
@@ -63,6 +68,13 @@ class HostRepresentation:
 
     def from_host(self, source: np.ndarray, target: np.ndarray) -> None:
         np.copyto(target, source)
+
+    def from_pieces(self, pieces: Pieces, target: np.ndarray) -> bool:
+        found, start = pieces(PIECE), 0
+        for piece in found or ():
+            target[start : start + piece.size] = piece
+            start += piece.size
+        return found is not None
 
 
 def is_lossy(representation: Representation) -> bool:
@@ -300,12 +312,18 @@ class Storage:
             self._convert(source, self._copies[source][0], representation, target)
         elif self.initial is not None:
             make, self.initial = self.initial, None
-            first = np.ascontiguousarray(make(), self.dtype).reshape(-1)
-            if first.size == 1:
-                first = np.full(self.count, first[0])
-            representation.from_host(first, self._cut(representation, target))
+            if not self._by_pieces(make, representation, target):
+                first = np.ascontiguousarray(make(), self.dtype).reshape(-1)
+                if first.size == 1:
+                    first = np.full(self.count, first[0])
+                representation.from_host(first, self._cut(representation, target))
         self._copies[representation] = (target, self.version)
         return self._copies[representation]
+
+    def _by_pieces(self, make: Any, representation: Any, target: Array) -> bool:
+        if self.nbytes <= LARGE or not hasattr(make, "pieces") or not hasattr(representation, "from_pieces"):
+            return False
+        return bool(representation.from_pieces(make.pieces, self._cut(representation, target)))
 
     def _convert(self, have: Representation, source: Array, want: Representation, target: Array) -> None:
         Traffic.copies, Traffic.nbytes = Traffic.copies + 1, Traffic.nbytes + self.nbytes

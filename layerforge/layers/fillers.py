@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from layerforge.core import random, threads
+from layerforge.core import random
 from layerforge.core.errors import NetError, PrototxtError, did_you_mean
 from layerforge.core.extensions import load_extensions
+from layerforge.layers.draws import Draws
 from layerforge.netdef.params import Params, field
 from layerforge.netdef.types import Where
 
@@ -32,10 +31,6 @@ class FillerParams(Params):
     )
 
 
-PIECE = 1 << 16  # numbers that stay in the cache
-OWN_PAGES = 1 << 20  # bytes of values that get pages of their own
-LEAST = 1 << 15  # blocks of random numbers that a thread of its own is worth
-
 Fill = Callable[[FillerParams, Sequence[int], np.random.Generator], np.ndarray]
 
 
@@ -54,22 +49,31 @@ def constant(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) ->
 
 def uniform(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     """w ~ U(min, max)"""
+    return _uniform(p, shape).array(rng, shape)
 
+
+def _uniform(p: FillerParams, shape: Sequence[int]) -> Draws:
     def change(w: np.ndarray) -> None:
         w *= p.max - p.min
         w += p.min
 
-    return _drawn(rng, shape, change)
+    return Draws(False, change)
 
 
 def gaussian(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     """w ~ N(mean, std²); with sparse s, each value is kept with probability s / shape[0]"""
-    w = rng.standard_normal(dtype=np.float32, out=_room(shape))
-    w *= p.std
-    w += p.mean
+    w = _gaussian(p, shape).array(rng, shape)
     if p.sparse >= 0:
         w *= rng.random(shape, np.float32) < p.sparse / shape[0]
     return w
+
+
+def _gaussian(p: FillerParams, shape: Sequence[int]) -> Draws:
+    def change(w: np.ndarray) -> None:
+        w *= p.std
+        w += p.mean
+
+    return Draws(True, change)
 
 
 def positive_unitball(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
@@ -80,6 +84,10 @@ def positive_unitball(p: FillerParams, shape: Sequence[int], rng: np.random.Gene
 
 def xavier(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     """w ~ U(-√(3/n), √(3/n))      Source: Glorot and Bengio 2010, as in Caffe's filler.hpp"""
+    return _xavier(p, shape).array(rng, shape)
+
+
+def _xavier(p: FillerParams, shape: Sequence[int]) -> Draws:
     scale = math.sqrt(3 / fan(p, shape))
 
     def change(w: np.ndarray) -> None:
@@ -87,48 +95,21 @@ def xavier(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> n
         w -= 1
         w *= scale
 
-    return _drawn(rng, shape, change)
+    return Draws(False, change)
 
 
 def msra(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     """w ~ N(0, 2/n)      Source: He et al. 2015"""
-    w = rng.standard_normal(dtype=np.float32, out=_room(shape))
-    w *= math.sqrt(2 / fan(p, shape))
-    return w
+    return _msra(p, shape).array(rng, shape)
 
 
-def _room(shape: Sequence[int]) -> np.ndarray:
-    """Memory for values that are soon copied elsewhere: the system has it back at once, whatever thread took it."""
-    nbytes = 4 * math.prod(shape)
-    if nbytes < OWN_PAGES or not hasattr(mmap, "MAP_PRIVATE"):
-        return np.empty(shape, np.float32)
-    pages = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # a system without them
-            pages.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(pages, np.float32).reshape(shape)
+def _msra(p: FillerParams, shape: Sequence[int]) -> Draws:
+    deviation = math.sqrt(2 / fan(p, shape))
 
+    def change(w: np.ndarray) -> None:
+        w *= deviation
 
-def _drawn(rng: np.random.Generator, shape: Sequence[int], change: Callable[[np.ndarray], None]) -> np.ndarray:
-    """U(0, 1), changed in place. Several threads draw the same numbers as one."""
-    w, blocks = _room((math.prod(shape),)), random.Blocks(rng)
-
-    def draw(rng: np.random.Generator, some: np.ndarray) -> None:
-        for first in range(0, len(some), PIECE):
-            piece = some[first : first + PIECE]
-            rng.random(dtype=np.float32, out=piece)
-            change(piece)
-
-    def share(part: slice) -> None:
-        last = part.stop == length
-        draw(blocks.at(part.start, last), w[part.start * blocks.SIZE : None if last else part.stop * blocks.SIZE])
-
-    length = -(-len(w) // blocks.SIZE)
-    if length > LEAST and blocks.whole:
-        threads.share(share, length, LEAST)
-    else:
-        draw(rng, w)
-    return w.reshape(shape)
+    return Draws(True, change)
 
 
 def bilinear(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
@@ -154,6 +135,7 @@ def register(filler: Fill) -> Fill:
 
 _ALL: tuple[Fill, ...] = (constant, gaussian, positive_unitball, uniform, xavier, msra, bilinear)
 FILLERS: dict[str, Fill] = {f.__name__: f for f in _ALL}
+_INDEPENDENT = {"uniform": _uniform, "gaussian": _gaussian, "xavier": _xavier, "msra": _msra}
 
 
 def fill(p: FillerParams, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
@@ -178,6 +160,15 @@ class FirstValue:
     def __call__(self) -> np.ndarray:
         self.settle()
         return self.draw()
+
+    def pieces(self, size: int) -> Iterator[np.ndarray] | None:
+        """The same value, so many numbers at a time; None where it is made as a whole."""
+        whole = self.p.type not in _INDEPENDENT or not self.repeats or self.p.sparse >= 0
+        if whole:
+            return None
+        self.settle()
+        numbers = _INDEPENDENT[self.p.type](self.p, self.shape)
+        return numbers.pieces(self.stream.at(0), math.prod(self.shape), size)
 
     def draw(self) -> np.ndarray:
         """The value, which nobody may read before `settle`."""

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from layerforge.core import threads
-from layerforge.core.storage import Storage
+from layerforge.core.storage import LARGE, Storage
 from layerforge.layers.fillers import FirstValue
 
 AHEAD = 3 << 23  # bytes that may be drawn before they are wanted
@@ -35,7 +35,7 @@ def filling(parameters: Iterable[Storage]) -> Iterator[None]:
 
 
 def _drawable(storage: Storage) -> bool:
-    return isinstance(storage.initial, FirstValue) and storage.initial.repeats
+    return storage.nbytes <= LARGE and isinstance(storage.initial, FirstValue) and storage.initial.repeats
 
 
 class _Awaited:

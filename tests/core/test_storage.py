@@ -243,3 +243,24 @@ def test_a_value_that_begins_anew_is_made_when_it_is_read():
     a.begin_with(make)
     assert a.version > version and make.made == 0
     assert np.array_equal(a.array(HOST), np.arange(3))
+
+
+class InPieces(Repeated):
+    """A first value of 0, 1, 2, ... that comes in pieces."""
+
+    def pieces(self, size):
+        return (np.arange(first, min(first + size, 10), dtype=np.float32) for first in range(0, 10, size))
+
+
+def test_a_large_first_value_is_taken_over_in_pieces(monkeypatch):
+    monkeypatch.setattr("layerforge.core.storage.LARGE", 39)
+    monkeypatch.setattr("layerforge.core.storage.PIECE", 3)
+    make = InPieces()
+    assert np.array_equal(Storage(10, initial=make).array(HOST), np.arange(10)) and make.made == 0
+
+
+def test_a_first_value_that_has_no_pieces_is_taken_over_whole(monkeypatch):
+    monkeypatch.setattr("layerforge.core.storage.LARGE", 1)
+    make = Repeated()
+    make.pieces = lambda size: None
+    assert np.array_equal(Storage(3, initial=make).array(HOST), np.arange(3)) and make.made == 1

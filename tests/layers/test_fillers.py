@@ -5,7 +5,8 @@ import pytest
 
 from layerforge.core import threads
 from layerforge.core.random import Random
-from layerforge.layers.fillers import FILLERS, LEAST, FillerParams
+from layerforge.layers.draws import LEAST
+from layerforge.layers.fillers import FILLERS, FillerParams, FirstValue
 
 MANY = (LEAST * 8 * 3 + 5,)  # enough for three threads, and a block that is not full
 
@@ -65,3 +66,18 @@ def test_gaussian_and_msra_numbers_are_a_normal_draw_scaled():
     drawn = generator().standard_normal(shape, np.float32)
     assert np.array_equal(FILLERS["gaussian"](params(mean=0.5, std=2.0), shape, generator()), 0.5 + 2.0 * drawn)
     assert np.array_equal(FILLERS["msra"](params(), shape, generator()), (2 / 600) ** 0.5 * drawn)
+
+
+@pytest.mark.parametrize("name", ["uniform", "xavier", "gaussian", "msra"])
+def test_pieces_of_a_first_value_are_the_whole(name):
+    first = FirstValue(params(type=name, mean=0.5, std=2.0), (70, 50), Random(5).stream("filler0"))
+    pieces = list(first.pieces(1001))
+    assert [len(piece) for piece in pieces] == [1001, 1001, 1001, 497]
+    assert np.array_equal(np.concatenate(pieces), first().ravel())
+
+
+@pytest.mark.parametrize("more", [
+    dict(type="gaussian", sparse=3), dict(type="positive_unitball"), dict(type="constant"),
+])
+def test_what_depends_on_other_numbers_is_made_as_a_whole(more):
+    assert FirstValue(params(**more), (7, 5), Random(5).stream("filler0")).pieces(8) is None

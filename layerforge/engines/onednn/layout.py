@@ -12,7 +12,7 @@ import numpy as np
 
 from layerforge.core import threads
 from layerforge.core.running import TURNS, Running
-from layerforge.core.storage import HOST, Representation
+from layerforge.core.storage import HOST, PIECE, Pieces, Representation
 from layerforge.engines.onednn.library import ExecArg, Library, dims
 
 F32, BF16, U8 = 3, 2, 6
@@ -91,6 +91,18 @@ class Layout:
 
     def from_host(self, source: np.ndarray, target: np.ndarray) -> None:
         self._factory.reorder(self._factory.plain(self.shape, F32), source, self, target)
+
+    def from_pieces(self, pieces: Pieces, target: np.ndarray) -> bool:
+        """Rows at a time: as many as are blocked together, or a multiple."""
+        together = math.prod(size for axis, size in self.key[3] if axis == 0)
+        if self.type != F32 or self.shape[0] % together:
+            return False
+        row, first = math.prod(self.shape[1:]), 0
+        found = pieces(max(1, PIECE // (together * row)) * together * row)
+        for piece in found or ():
+            self._factory.reorder_rows(piece, self, first, target)
+            first += piece.size // row
+        return found is not None
 
     def convert(self, other: Any, source: np.ndarray, target: np.ndarray) -> bool:
         """From another layout of the same shape directly; other shapes of the same memory go through the host."""
@@ -262,6 +274,24 @@ class LayoutFactory:
         self.library.call("memory_set_data_handle", second, target.ctypes.data)
         self.library.call("primitive_execute", primitive, self.library.stream, 2, args)
         self.library.call("stream_wait", self.library.stream)
+
+    def reorder_rows(self, source: np.ndarray, want: Layout, first: int, target: np.ndarray) -> None:
+        """Copies plain rows to where rows from this one on lie in a layout."""
+        if not TURNS.mine:
+            with self.running.computing():
+                return self.reorder_rows(source, want, first, target)
+        library, engine, rest = self.library, self.library.engine, want.shape[1:]
+        shape = (source.size // math.prod(rest), *rest)
+        inside = library.make("memory_desc_create_submemory", want.desc, dims(shape), dims([first, *(0 for _ in rest)]))
+        places = [(self.plain(shape, F32).desc, source), (inside, target)]
+        memories = [library.make("memory_create", desc, engine, array.ctypes.data) for desc, array in places]
+        desc = library.make("reorder_primitive_desc_create", places[0][0], engine, inside, engine, None)
+        primitive = library.make("primitive_create", desc)
+        args = (ExecArg * 2)(ExecArg(1, memories[0]), ExecArg(17, memories[1]))  # FROM, TO
+        library.call("primitive_execute", primitive, library.stream, 2, args)
+        library.call("stream_wait", library.stream)
+        _destroy(library, [("primitive", primitive), ("primitive_desc", desc), ("memory_desc", inside),
+                           *(("memory", memory) for memory in memories)])
 
     def _reorder_primitive(self, have: Layout, want: Layout) -> tuple[int, Any, int, int]:
         pair = (id(have), id(want))

@@ -15,7 +15,7 @@ except DeviceError as error:
 
 from layerforge.engines.onednn.layout import LayoutFactory
 
-BLOCKED, CHANNELS_LAST = 78, 22  # format tags aBcd16b, acdb
+BLOCKED, CHANNELS_LAST, WEIGHTS = 78, 22, 79  # format tags aBcd16b, acdb, ABcd16b16a
 SHAPE = (2, 20, 5, 4)
 
 
@@ -85,3 +85,25 @@ def test_the_same_memory_in_another_shape_goes_through_plain_order(layouts, valu
 
 def test_arrays_start_on_a_cache_line(layouts):
     assert Storage(800).array(layouts.tagged(SHAPE, BLOCKED)).ctypes.data % 64 == 0
+
+
+@pytest.mark.parametrize("tag", [WEIGHTS, CHANNELS_LAST, BLOCKED])
+def test_rows_taken_over_in_pieces_are_those_of_the_whole(layouts, monkeypatch, tag):
+    monkeypatch.setattr("layerforge.engines.onednn.layout.PIECE", 1700)  # 16 rows of 108 numbers fit, no two times 16
+    shape = (48, 12, 3, 3)
+    layout = layouts.tagged(shape, tag)
+    given, sizes = np.random.default_rng(2).standard_normal(shape).astype(np.float32), []
+
+    def pieces(size):
+        sizes.append(size)
+        return (given.reshape(-1)[first : first + size] for first in range(0, given.size, size))
+
+    whole, target = layout.zeros(given.size, np.float32), layout.zeros(given.size, np.float32)
+    layout.from_host(given.reshape(-1), whole)
+    assert layout.from_pieces(pieces, target) and sizes[0] < given.size
+    assert np.array_equal(whole, target)
+
+
+def test_rows_that_do_not_fill_a_block_are_taken_over_whole(layouts):
+    layout = layouts.tagged((20, 12, 3, 3), WEIGHTS)
+    assert not layout.from_pieces(lambda size: iter(()), layout.zeros(0, np.float32))
