@@ -11,7 +11,6 @@ from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST, Representation
 from layerforge.core.use import Use, Uses, joined
 
-
 Bound = Callable[[], None]
 """What a run has just done, on the same memory: the kernel alone. It is called while all that the run reads and writes
 lies where it did, no value that it reads has to be converted, and no parameter has changed: what follows from those

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from layerforge.netdef.params import Params, field
 
 CODES = ("CORNER", "CENTER_SIZE", "CORNER_SIZE")
+
+
+def priors_of(layer: Any, bottom: Any) -> tuple[int, int]:
+    """How many priors there are, and how many boxes each has: one for all classes or one for each.
+
+    bottom[0], bottom[1]  codes (N, P · boxes · 4) and scores (N, P · classes);  bottom[2]  priors (1, 2, 4 P)
+    """
+    p, n, shape = layer.params, bottom[0].shape[0], bottom[2].shape
+    layer.require(len(shape) == 3 and shape[:2] == (1, 2) and shape[2] % 4 == 0,
+                  f"bottom[2] has the shape {shape}, expected (1, 2, 4 · priors)",
+                  hint="Concat PriorBoxes on axis 2")
+    priors, places = shape[2] // 4, 1 if p.share_location else p.num_classes
+    for i, each in enumerate((4 * places, p.num_classes)):
+        have = (bottom[i].shape[0], bottom[i].count(1))
+        layer.require(have == (n, priors * each),
+                      f"bottom[{i}] has {have[1]} numbers for each of {have[0]} pictures, "
+                      f"expected {priors * each} for {n}", hint="priors × classes, or × 4")
+    return priors, places
 
 
 def decode(priors: np.ndarray, variances: np.ndarray | float, code: np.ndarray, code_type: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from layerforge.layers.base import Layer
-from layerforge.layers.boxes import CODES, NmsParams, decode, suppress
+from layerforge.layers.boxes import CODES, NmsParams, decode, priors_of, suppress
 from layerforge.layers.detection_order import falling
 from layerforge.netdef.params import Params, field
 
@@ -42,16 +42,7 @@ class DetectionOutput(Layer):
                      "background_label_id: -1 needs share_location: false", field="background_label_id")
 
     def reshape(self, bottom, top):
-        p, n, priors = self.params, bottom[0].shape[0], bottom[2].shape
-        self.require(len(priors) == 3 and priors[:2] == (1, 2) and priors[2] % 4 == 0,
-                     f"bottom[2] has the shape {priors}, expected (1, 2, 4 · priors)",
-                     hint="Concat PriorBoxes on axis 2")
-        self.priors, self.places = priors[2] // 4, 1 if p.share_location else p.num_classes
-        for i, each in enumerate((4 * self.places, p.num_classes)):
-            have = (bottom[i].shape[0], bottom[i].count(1))
-            self.require(have == (n, self.priors * each),
-                         f"bottom[{i}] has {have[1]} numbers for each of {have[0]} pictures, "
-                         f"expected {self.priors * each} for {n}", hint="priors × classes, or × 4")
+        self.priors, self.places = priors_of(self, bottom)
         top[0].reshape(1, 1, 1, 7)
 
     def forward(self, bottom, top):

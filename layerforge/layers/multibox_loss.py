@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from layerforge.layers.base import Layer
-from layerforge.layers.boxes import CODES, NmsParams, area, decode, encode, match, suppress
+from layerforge.layers.boxes import CODES, NmsParams, area, decode, encode, match, priors_of, suppress
 from layerforge.layers.detection_order import falling
 from layerforge.layers.labels import LossParams
 from layerforge.netdef.params import Params, field
@@ -75,17 +75,9 @@ class MultiBoxLoss(Layer):
         self.mode = p.loss.mode()
 
     def reshape(self, bottom, top):
-        p, n, priors, truth = self.params, bottom[0].shape[0], bottom[2].shape, bottom[3].shape
-        self.require(len(priors) == 3 and priors[:2] == (1, 2) and priors[2] % 4 == 0,
-                     f"bottom[2] has the shape {priors}, expected (1, 2, 4 · priors)",
-                     hint="Concat PriorBoxes on axis 2")
+        self.priors, self.places = priors_of(self, bottom)
+        truth = bottom[3].shape
         self.require(len(truth) == 4 and truth[3] == 8, f"bottom[3] has the shape {truth}, expected (1, 1, G, 8)")
-        self.priors, self.places = priors[2] // 4, 1 if p.share_location else p.num_classes
-        for i, each in enumerate((4 * self.places, p.num_classes)):
-            have = (bottom[i].shape[0], bottom[i].count(1))
-            self.require(have == (n, self.priors * each),
-                         f"bottom[{i}] has {have[1]} numbers for each of {have[0]} pictures, "
-                         f"expected {self.priors * each} for {n}", hint="priors × classes, or × 4")
         top[0].reshape(())
 
     def forward(self, bottom, top):

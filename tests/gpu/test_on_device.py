@@ -7,6 +7,7 @@ import pytest
 from gpu.conftest import engines_of, one_skip
 from gpu.gpu import STANDS_IN, few, used_bytes
 from layer_tests import layer_tests
+from lenet import lenet
 from picture_device import compressed, picture
 from tiny_solver import NET, parameters, solver_text
 
@@ -29,25 +30,7 @@ pytestmark = pytest.mark.gpu
 TYPES = ["", "FP32", "TF32", "BF16", "FP16"][:: few(1, 3)]  # "": the kernels of the backend, the others by cuDNN
 
 
-LENET = """
-name: "lenet"
-layer { name: "data" type: "DummyData" top: "data" top: "label"
-  dummy_data_param { shape { dim: 64 dim: 1 dim: 28 dim: 28 } shape { dim: 64 }
-                     data_filler { type: "gaussian" } data_filler { type: "constant" value: 3 } } }
-layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
-  convolution_param { num_output: 20 kernel_size: 5 weight_filler { type: "xavier" } } }
-layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1" pooling_param { kernel_size: 2 stride: 2 } }
-layer { name: "conv2" type: "Convolution" bottom: "pool1" top: "conv2"
-  convolution_param { num_output: 50 kernel_size: 5 weight_filler { type: "xavier" } } }
-layer { name: "pool2" type: "Pooling" bottom: "conv2" top: "pool2" pooling_param { kernel_size: 2 stride: 2 } }
-layer { name: "ip1" type: "InnerProduct" bottom: "pool2" top: "ip1"
-  inner_product_param { num_output: 500 weight_filler { type: "xavier" } } }
-layer { name: "relu1" type: "ReLU" bottom: "ip1" top: "ip1" }
-layer { name: "drop1" type: "Dropout" bottom: "ip1" top: "ip1" }
-layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
-  inner_product_param { num_output: 10 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }
-"""
+LENET = lenet(64, 'type: "constant" value: 3', 'layer { name: "drop1" type: "Dropout" bottom: "ip1" top: "ip1" }')
 SMALLER = {"dim: 64 ": "dim: 2 ", "dim: 28": "dim: 16", "num_output: 20": "num_output: 3",
            "num_output: 500": "num_output: 6", "num_output: 50 ": "num_output: 4 "}
 for large, small in SMALLER.items() if STANDS_IN else ():

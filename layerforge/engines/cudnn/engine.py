@@ -9,7 +9,7 @@ from layerforge.engines.cudnn.joining import concat, eltwise, split
 from layerforge.engines.cudnn.norm import convolution_norm, convolution_sum, norm
 from layerforge.engines.cudnn.pointwise import dropout, relu
 from layerforge.engines.cudnn.pooling import lrn, pooling
-from layerforge.engines.cudnn.rules import NAME, check_values
+from layerforge.engines.cudnn.rules import NAME, check_axes
 from layerforge.engines.cudnn.step import CudnnStep
 from layerforge.engines.cudnn.weighted import weighted
 from layerforge.engines.fusion import (
@@ -23,6 +23,7 @@ from layerforge.engines.fusion import (
     with_relu,
 )
 from layerforge.engines.lowering import Refusal
+from layerforge.engines.rules import check_values, first_taken
 from layerforge.engines.step import Refused, Rule
 
 
@@ -91,10 +92,7 @@ class CudnnEngine:
         if layer.type not in RULES:
             raise Refused("no rule for this type")
         check_values(steps[index])
-        rule, count = RULES[layer.type](steps, index, self.context.keep)
-        try:
-            return CudnnStep(self.context, steps[index : index + count], rule)
-        except Refused:
-            if count == 1:
-                raise
-        return CudnnStep(self.context, steps[index : index + 1], ALONE.get(layer.type, rule))
+        check_axes(steps[index])
+        rule, length = RULES[layer.type](steps, index, self.context.keep)
+        ways = [(rule, length)] if length == 1 else [(rule, length), (ALONE.get(layer.type, rule), 1)]
+        return first_taken(ways, lambda rule, count: CudnnStep(self.context, steps[index : index + count], rule))

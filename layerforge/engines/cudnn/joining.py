@@ -10,6 +10,7 @@ from layerforge.engines.cudnn.context import Context
 from layerforge.engines.cudnn.pointwise import relu_backward
 from layerforge.engines.cudnn.rules import check_lies_last
 from layerforge.engines.cudnn.runs import KernelRun, Part, Run, data_of, diff_of, read, update, write
+from layerforge.engines.rules import check_sum
 from layerforge.engines.step import Refused, Work, elements
 
 
@@ -31,12 +32,7 @@ def eltwise(context: Context, steps: Sequence[Any]) -> Work:
     step, layer = steps[0], steps[0].layer
     slope = steps[1].layer.slope if len(steps) > 1 else None
     bottoms, top = [view.blob for view in step.bottoms], step.tops[0].blob
-    if layer.params.operation != "SUM":
-        raise Refused(f"it has no {layer.params.operation}")
-    if any(blob.shape != top.shape for blob in bottoms):
-        raise Refused("bottoms of different shapes")
-    if any(blob is top for blob in bottoms):
-        raise Refused("in place")
+    check_sum(layer, bottoms, top)
     check_lies_last(context, bottoms)
     layout, work = context.layout(top.shape), Work()
     work.flops = elements(top.shape) * len(bottoms)

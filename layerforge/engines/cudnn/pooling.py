@@ -10,6 +10,7 @@ import numpy as np
 from layerforge.engines.cudnn.context import Context
 from layerforge.engines.cudnn.rules import check_lies_last
 from layerforge.engines.cudnn.runs import KernelRun, data_of, diff_of, read, write
+from layerforge.engines.rules import check_pooling
 from layerforge.engines.step import Refused, Work, elements
 
 
@@ -17,10 +18,7 @@ def pooling(context: Context, steps: Sequence[Any]) -> Work:
     """MAX, which keeps the places of the maxima for its gradient, and AVE."""
     step, layer = steps[0], steps[0].layer
     bottom, top = step.bottoms[0].blob, step.tops[0].blob
-    if layer.method not in ("MAX", "AVE"):
-        raise Refused("it has no stochastic pooling")
-    if len(step.tops) > 1:
-        raise Refused("it does not give the places of the maxima")
+    check_pooling(step)
     check_lies_last(context, [bottom])
     x, y = context.layout(bottom.shape), context.layout(top.shape)
     shapes, window, last = (bottom.shape, top.shape), layer.window, context.last

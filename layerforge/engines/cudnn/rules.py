@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from layerforge.engines.cudnn.graphs import Geometry
 from layerforge.engines.step import Refused
 
@@ -15,17 +13,10 @@ FEW = 4  # pictures have 3 channels, for which tensor cores have no kernels: the
 NAME = "CUDNN"
 
 
-def check_values(step: Any) -> None:
-    """Refuses what no graph takes."""
-    layer = step.layer
-    if layer.dtype != np.float32:
-        raise Refused(f"{layer.dtype} values, it takes float32 ones")
-    if any(view.blob.count == 0 or not view.blob.shape for view in (*step.bottoms, *step.tops)):
-        raise Refused("a blob without values or without axes")
+def check_axes(step: Any) -> None:
+    """Refuses blobs without channels."""
     if any(len(view.shape) < 2 for view in (*step.bottoms, *step.tops)):
         raise Refused("a blob of one axis")
-    if layer.paired and len(step.bottoms) > 1:
-        raise Refused("several bottoms share one kernel")
 
 
 def check_lies_last(context: Any, blobs: Sequence[Any]) -> None:

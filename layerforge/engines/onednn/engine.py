@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from layerforge.engines.fusion import (
     Chooser,
     Steps,
@@ -38,6 +36,7 @@ from layerforge.engines.onednn.primitive import Context
 from layerforge.engines.onednn.recurrent import recurrent
 from layerforge.engines.onednn.step import OneDnnStep
 from layerforge.engines.onednn.update import CompiledUpdateOps
+from layerforge.engines.rules import check_values, first_taken
 from layerforge.engines.step import Refused, Rule
 
 
@@ -144,14 +143,11 @@ class OneDnnEngine:
             raise Refused("no rule for this type")
         check_values(steps[index])
         ways = self._ways(steps, index)
-        found = Refused()
-        for strict in (True, False) if self.context.compute_type != "FP32" else (False,):
-            for rule, count in ways:
-                try:
-                    return OneDnnStep(self.context, steps[index : index + count], rule, strict)
-                except Refused as refusal:
-                    found = refusal
-        raise found
+        strictness = (True, False) if self.context.compute_type != "FP32" else (False,)
+        return first_taken(
+            ((rule, count, strict) for strict in strictness for rule, count in ways),
+            lambda rule, count, strict: OneDnnStep(self.context, steps[index : index + count], rule, strict),
+        )
 
     def _ways(self, steps: Steps, index: int) -> list[tuple[Rule, int]]:
         """Rules for the layer, and how many layers each takes as one: the first that does not refuse is the best."""
@@ -173,15 +169,3 @@ def exact_values(steps: Steps) -> set[Any]:
         if step.layer.type in RULES and step.layer.type not in EXACT and not pinned(step):
             found.difference_update(view.blob.data for view in step.bottoms)
     return found
-
-
-def check_values(step: Any) -> None:
-    """Refuses what no rule takes: other types than float32, empty blobs, layers for several pairs of blobs."""
-    layer = step.layer
-    blobs = [view.blob for view in (*step.bottoms, *step.tops)]
-    if layer.dtype != np.float32:
-        raise Refused(f"{layer.dtype} values, it computes in float32")
-    if any(blob.count == 0 or not blob.shape for blob in blobs):
-        raise Refused("a blob without values or without axes")
-    if layer.paired and len(step.bottoms) > 1:
-        raise Refused("several bottoms share one kernel")

@@ -15,6 +15,7 @@ from layerforge.engines.onednn.pointwise import linear
 from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Primitive, Read, Write
 from layerforge.engines.onednn.step import relu, relu_after
 from layerforge.engines.onednn.weighted import relu_backward
+from layerforge.engines.rules import check_sum
 from layerforge.engines.step import Refused, Work, elements
 
 
@@ -34,12 +35,7 @@ def eltwise(context: Context, steps: Sequence[Any]) -> Work:
     step, layer = steps[0], steps[0].layer
     slope = steps[1].layer.slope if len(steps) > 1 else None
     bottoms, top = [view.blob for view in step.bottoms], step.tops[0].blob
-    if layer.params.operation != "SUM":
-        raise Refused(f"the engine has no {layer.params.operation}")
-    if any(blob.shape != top.shape for blob in bottoms):
-        raise Refused("bottoms of different shapes")
-    if any(blob is top for blob in bottoms):
-        raise Refused("in place")
+    check_sum(layer, bottoms, top)
     layout = _common(context, bottoms)
     work = Work()
     work.flops = elements(top.shape) * len(bottoms)

@@ -14,6 +14,7 @@ from layerforge.engines.onednn.library import dims
 from layerforge.engines.onednn.primitive import Argument, Context, Descriptor, Primitive, Read, Write
 from layerforge.engines.onednn.step import workspace
 from layerforge.engines.onednn.weighted import relu_backward
+from layerforge.engines.rules import check_pooling
 from layerforge.engines.step import Refused, Work, elements
 
 
@@ -24,10 +25,7 @@ def pooling(context: Context, steps: Sequence[Any], gradient: Blob | None = None
     """
     step, layer = steps[0], steps[0].layer
     bottom, top = step.bottoms[0].blob, step.tops[0].blob
-    if layer.method not in ("MAX", "AVE"):
-        raise Refused("oneDNN has no stochastic pooling")
-    if len(step.tops) > 1:
-        raise Refused("oneDNN does not give the places of the maxima")
+    check_pooling(step)
     w, sizes, outs = layer.window, bottom.shape[2:], top.shape[2:]
     # Caffe rounds up: the padding behind is what the last window needs.
     behind = [max((o - 1) * s + k - size - p, 0) for o, s, k, size, p in zip(outs, w.stride, w.kernel, sizes, w.pad)]

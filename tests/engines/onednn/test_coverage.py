@@ -9,6 +9,7 @@ from bench.nets import definition as measured
 from engines_compare import agree
 from golden_cases import GOLDEN
 from golden_cases import load as load_case
+from lenet import lenet
 from threadpoolctl import threadpool_limits
 
 from layerforge.core.errors import DeviceError, LayerForgeError
@@ -76,30 +77,11 @@ def test_golden_cases_run_through_the_engine():
     assert count >= CASES_ON_THE_ENGINE
 
 
-LENET = """
-layer { name: "data" type: "DummyData" top: "data" top: "label"
-  dummy_data_param { shape { dim: 4 dim: 1 dim: 28 dim: 28 } shape { dim: 4 }
-                     data_filler { type: "gaussian" } data_filler { type: "uniform" min: 0 max: 9.99 } } }
-layer { name: "floor" type: "Power" bottom: "label" top: "label" power_param { shift: 0 } }
-layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
-  convolution_param { num_output: 20 kernel_size: 5 weight_filler { type: "xavier" } } }
-layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1" pooling_param { kernel_size: 2 stride: 2 } }
-layer { name: "conv2" type: "Convolution" bottom: "pool1" top: "conv2"
-  convolution_param { num_output: 50 kernel_size: 5 weight_filler { type: "xavier" } } }
-layer { name: "pool2" type: "Pooling" bottom: "conv2" top: "pool2" pooling_param { kernel_size: 2 stride: 2 } }
-layer { name: "ip1" type: "InnerProduct" bottom: "pool2" top: "ip1"
-  inner_product_param { num_output: 500 weight_filler { type: "xavier" } } }
-layer { name: "relu1" type: "ReLU" bottom: "ip1" top: "ip1" }
-layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
-  inner_product_param { num_output: 10 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }
-"""
-
-
 def test_lenet_has_the_same_loss_curve_with_and_without_the_engine():
+    net = lenet(4, 'type: "uniform" min: 0 max: 9.99')
     text = (
         f'base_lr: 0.01 lr_policy: "inv" gamma: 0.0001 power: 0.75 momentum: 0.9 weight_decay: 0.0005 '
-        f"max_iter: 200 random_seed: 3 net_param {{ {LENET} }}"
+        f"max_iter: 200 random_seed: 3 net_param {{ {net} }}"
     )
     curves = []
     for more in ({}, {"engines": ()}):
