@@ -17,6 +17,19 @@ lies where it did, no value that it reads has to be converted, and no parameter 
 need not be made again. It holds what memory of its own it needs; None where no such thing can be had."""
 
 
+def holding(call: Bound, *needed: object) -> Bound:
+    """The call, which keeps alive what it needs."""
+
+    def held(needed: object = needed) -> None:
+        call()
+
+    return held
+
+
+def nothing() -> None:
+    """The bound form of what is done as long as no parameter changes."""
+
+
 class Refused(Exception):
     """A rule does not take the layers; the text is the reason."""
 

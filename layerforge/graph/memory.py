@@ -10,6 +10,7 @@ import bisect
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -22,6 +23,7 @@ from layerforge.graph.step import Step
 
 ALIGNMENT = 64  # bytes, a cache line
 Shapes = tuple[tuple[int, ...], ...]
+Move = Callable[[], None]
 
 
 _NONE: Mapping[Storage, Representation] = MappingProxyType({})
@@ -218,8 +220,11 @@ class Memory:
     A whole forward pass begins an iteration; the whole backward pass that follows goes on with it. Anything else gives
     the arena up: storages then take their own memory, and what was not kept is lost.
 
-    packs   whether there is an arena; if not, every storage always has its own memory
-    poison  fills places with NaN before and after use: what is not written cannot be read unseen (for tests)
+    packs     whether there is an arena; if not, every storage always has its own memory
+    position  what comes next: the number of a step, backward goes on from there; -1: the arena is given up
+    taken     how often an arena was taken
+    bound     steps as calls on the arena as it is: gone when that is given up
+    poison    fills places with NaN before and after use: what is not written cannot be read unseen (for tests)
     """
 
     poison = False
@@ -237,7 +242,8 @@ class Memory:
         self._leave: list[list[tuple[Value, np.ndarray[Any, Any]]]] = []
         self._replaced: set[Value | None] = set()
         self._shapes: Shapes = ()
-        self._next = -1  # the position that comes next; -1: the arena is given up
+        self.position, self.taken = -1, 0
+        self.bound: Any = None
 
     @property
     def plan(self) -> MemoryPlan:
@@ -266,17 +272,17 @@ class Memory:
             self.give_up()
             return
         plan = self.plan
-        if self._next not in (2 * plan.steps, -1):
+        if self.position not in (2 * plan.steps, -1):
             for value in plan.values:
                 if value.storage.places is not None:
                     value.storage.drop(value.representation if value.storage.lasting else None)
-        if self._next == -1:
+        if self.position == -1:
             self._take(plan)
-        self._next = 0
+        self.position = 0
 
     def turn(self, whole: bool) -> None:
         """Before a backward pass that runs all steps, or not."""
-        if not whole or self._plan is None or self._next != self._plan.steps:
+        if not whole or self._plan is None or self.position != self._plan.steps:
             self.give_up()
             return
         for uses in self.around.finishing.values():  # what updates have consumed begins at zero
@@ -286,34 +292,42 @@ class Memory:
 
     def enter(self) -> None:
         """Before the next step."""
-        if self._next < 0:
+        if self.position < 0:
             return
-        for value, array in self._enter[self._next]:
+        for value, array in self._enter[self.position]:
             if self.poison and value.over is None:
                 array.view(np.uint8).fill(0xFF)  # NaN in every type
             value.storage.place(value.representation, array)
 
     def leave(self) -> None:
         """After it."""
-        if self._next < 0:
+        if self.position < 0:
             return
-        for value, array in self._leave[self._next]:
+        for value, array in self._leave[self.position]:
             value.storage.drop(None if value.final else value.representation)
             if self.poison and value not in self._replaced:
                 array.view(np.uint8).fill(0xFF)
-        self._next += 1
+        self.position += 1
+
+    def moves(self, position: int, among: Collection[Storage]) -> tuple[list[Move], list[Move]]:
+        """What `enter` and `leave` do there with these storages."""
+        enters: list[Move] = [partial(value.storage.place, value.representation, array)
+                  for value, array in self._enter[position] if value.storage in among]
+        leaves: list[Move] = [partial(value.storage.drop, None if value.final else value.representation)
+                  for value, _ in self._leave[position] if value.storage in among]
+        return enters, leaves
 
     def give_up(self) -> None:
         """From here on storages take their own memory; what is alive stays where it is."""
-        if self._next < 0 or self._plan is None:
+        if self.position < 0 or self._plan is None:
             return
         for value in self._plan.values:
             value.storage.places = value.storage.resized = None
             value.storage.lasting = True
-        self._next, self._block, self._enter, self._leave = -1, None, [], []
+        self.position, self._block, self._enter, self._leave, self.bound = -1, None, [], [], None
 
     def _take(self, plan: MemoryPlan) -> None:
-        self._block = _aligned(plan.nbytes)
+        self._block, self.taken = _aligned(plan.nbytes), self.taken + 1
         self._replaced = {value.over for value in plan.values}
         positions = 2 * plan.steps
         self._enter, self._leave = [[] for _ in range(positions)], [[] for _ in range(positions)]

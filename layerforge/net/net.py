@@ -18,6 +18,7 @@ from layerforge.core.storage import HOST, Storage, is_lossy
 from layerforge.graph.gradients import Gradients
 from layerforge.graph.lower import Plan
 from layerforge.graph.memory import Memory
+from layerforge.graph.replay import Replay
 from layerforge.graph.shapes import Shaped
 from layerforge.graph.sharing import Learnable
 from layerforge.graph.step import Step
@@ -87,6 +88,9 @@ class Net:
             for blob, weight in pairs:
                 blob.diff.initial = partial(np.array, weight)
         self.memory = Memory(self._steps, self._held(), partial(_shapes, self.blob_list), self._packs())
+        apart = self._foreign.union(self._waiting, (i for i, pairs in enumerate(self._losses) if pairs))
+        everything = range(len(self.layers))
+        self._replay = Replay(self._steps, self.memory, self.blob_list, everything if backward else apart)
         self._fitting = [0, 0]  # values of inputs for which memory suffices, forward only and both ways
         self._loss_factor = 1.0
         self._filled = self._looked_at = False  # whether a pass has read the parameters
@@ -125,7 +129,12 @@ class Net:
         self._looked_at = start > 0 or end < len(self.layers) - 1 or self._hooked
         memory.start(not self._looked_at)
         with self.taking_lent(), saying_what_fits(self):
-            for step in self._steps:
+            number, replay = 0, self._replay
+            while number < len(self._steps):
+                if number == replay.first and not self._watched and replay.run():
+                    number = replay.end
+                    continue
+                step, number = self._steps[number], number + 1
                 memory.enter()
                 for piece in self._up(step, start, end):
                     self._call_hooks("before_forward", piece)
@@ -232,6 +241,10 @@ class Net:
     @property
     def _hooked(self) -> bool:
         return any(self.hooks.values())
+
+    @property
+    def _watched(self) -> bool:
+        return self._hooked or any(self.step_hooks.values())
 
     @contextlib.contextmanager
     def taking_lent(self) -> Iterator[None]:

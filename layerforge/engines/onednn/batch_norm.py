@@ -27,7 +27,7 @@ from layerforge.engines.onednn.step import relu
 from layerforge.engines.onednn.sweep import sweeps
 from layerforge.engines.onednn.swept_norm import Normalisation, NormalisationGradient
 from layerforge.engines.onednn.weighted import relu_backward
-from layerforge.engines.step import Refused, Runs, Work, elements
+from layerforge.engines.step import Bound, Refused, Runs, Work, elements, nothing
 
 SMALL = 2.0**-10  # the eps of a Scale alone: with 1 - eps it adds up to 1 without rounding
 
@@ -92,6 +92,9 @@ class _Kept:
         if now != self.seen:
             self.mean[...], self.variance[...] = self.norm.statistics()
             self.seen = now
+
+    def bound(self) -> Bound:
+        return nothing
 
     def uses(self) -> Sequence[Use]:
         return ()

@@ -133,6 +133,17 @@ class Compiler:
             self._parallel(code.address, slots.ctypes.data, 0, 0)
 
 
+    def bound(self, code: Code, slots: np.ndarray, *needed: object) -> Callable[[], None]:
+        """`run` with the slots as they are now; keeps alive what is needed."""
+        slots, parallel, address = slots.copy(), self._parallel, code.address
+        place = slots.ctypes.data
+
+        def again(needed: object = (slots, needed)) -> None:
+            parallel(address, place, 0, 0)
+
+        return again
+
+
 @functools.cache
 def compiler() -> Compiler | None:
     """The compiler of this process; None where llvmlite or libgomp is missing or too old, or where no code can be made:

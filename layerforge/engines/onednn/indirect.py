@@ -27,7 +27,7 @@ from layerforge.engines.onednn.compiled import compiler
 from layerforge.engines.onednn.layout import F32, Layout, aligned_zeros
 from layerforge.engines.onednn.places import Target
 from layerforge.engines.onednn.primitive import Context, Fixed
-from layerforge.engines.step import Work, elements
+from layerforge.engines.step import Bound, Work, elements
 
 VARIABLE = "LAYERFORGE_INDIRECT"  # 0: no convolution goes this way
 WIDTH, HALF, UNROLLED = 16, 8, 4
@@ -110,7 +110,7 @@ class Indirect:
         rows, vectors = tile(inside, outputs)
         found = compiler()
         assert found is not None
-        self.impl, self._run, self._code = found.impl, found.run, _code(rows, vectors, dense)
+        self._compiler, self.impl, self._code = found, found.impl, _code(rows, vectors, dense)
         self.weights: Weights = context.once(
             (Weights, *parameters, vectors), lambda: Weights(context, parameters, shape.w, vectors)
         )
@@ -151,7 +151,10 @@ class Indirect:
         if self._added is not None:
             slots[OTHER] = self._added.data.array(self.y.representation).ctypes.data
         slots[Y] = self._target.claim()
-        self._run(self._code, slots)
+        self._compiler.run(self._code, slots)
+
+    def bound(self) -> Bound:
+        return self._compiler.bound(self._code, self._slots, self)
 
     def uses(self) -> Sequence[Use]:
         read = [Use(self._bottom.data, self.x.representation, Access.READ)]

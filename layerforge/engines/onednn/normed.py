@@ -15,7 +15,7 @@ from layerforge.engines.onednn.convolution import convolution
 from layerforge.engines.onednn.primitive import Context
 from layerforge.engines.onednn.sweep import sweeps
 from layerforge.engines.onednn.swept_norm import Normalisation, NormalisationGradient
-from layerforge.engines.step import Refused, Work, elements
+from layerforge.engines.step import Bound, Refused, Work, elements, nothing
 
 
 class _Product:
@@ -57,6 +57,9 @@ class Folded:
         self.seen = (
             tuple((id(storage), storage.version) for storage in own) + self.norm.versions()
         )  # reading may fill the first time
+
+    def bound(self) -> Bound:
+        return nothing
 
     def uses(self) -> Sequence[Use]:
         return ()

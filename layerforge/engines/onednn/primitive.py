@@ -21,7 +21,7 @@ from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.layout import BF16, F32, Layout, LayoutFactory, aligned_zeros
 from layerforge.engines.onednn.library import ExecArg, Library, OneDnnError
-from layerforge.engines.step import Refused
+from layerforge.engines.step import Bound, Refused, holding
 
 
 def _nothing() -> None:
@@ -360,6 +360,13 @@ class Primitive:
         self.execute()
         for gradient in self._gradients:
             gradient.finish()
+
+    def bound(self) -> Bound | None:
+        """`execute`, with its arrays; None where binding is more than to look these up."""
+        arrays = [argument.held() for argument in self.arguments]
+        if self._gradients or any(array is None for array in arrays):
+            return None
+        return None if any(isinstance(a, Lent) for a in self.arguments) else holding(self.execute, arrays)
 
     def uses(self) -> list[Use]:
         """What it reads and writes, as it binds them."""
