@@ -74,6 +74,7 @@ class Replay:
     claimed and dropped as ever.
 
     first, end  the numbers of its first step, and of the first behind it
+    passes      how many ran by the kernels alone
     """
 
     def __init__(self, steps: Sequence[Step], memory: Memory, values: Sequence[Blob], apart: Collection[int]) -> None:
@@ -86,6 +87,7 @@ class Replay:
         layers = (part.layer for step in self._inside for part in step.parts)
         self._parameters: list[Blob] = [view.blob for layer in layers for view in layer.blobs]
         self._seen: object = None
+        self.passes = 0
 
     def run(self) -> bool:
         """Runs the stretch, in the middle of a pass whose turn it is; False: it is to be run the ordinary way."""
@@ -95,7 +97,7 @@ class Replay:
         if memory.bound is not None:
             if memory.bound.right:
                 memory.bound()
-                memory.position = self.end
+                memory.position, self.passes = self.end, self.passes + 1
                 return True
             memory.bound = None
         state = self._state()

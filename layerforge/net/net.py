@@ -43,6 +43,7 @@ class Net:
     learnable   every parameter once, with its multipliers
     inputs, outputs   blob names: tops of Input layers; blobs nobody reads
     memory      the arena of keep="outputs"
+    replay      what of its forward passes may repeat as kernels alone
     update_ops  the kernels of update rules for its parameters: the backend's, or an engine's
     hooks       "before_forward", "after_forward", "before_backward", "after_backward" → functions of the layer number
     running     its threads, and whose turn it is to use them
@@ -90,7 +91,7 @@ class Net:
         self.memory = Memory(self._steps, self._held(), partial(_shapes, self.blob_list), self._packs())
         apart = self._foreign.union(self._waiting, (i for i, pairs in enumerate(self._losses) if pairs))
         everything = range(len(self.layers))
-        self._replay = Replay(self._steps, self.memory, self.blob_list, everything if backward else apart)
+        self.replay = Replay(self._steps, self.memory, self.blob_list, everything if backward else apart)
         self._fitting = [0, 0]  # values of inputs for which memory suffices, forward only and both ways
         self._loss_factor = 1.0
         self._filled = self._looked_at = False  # whether a pass has read the parameters
@@ -129,7 +130,7 @@ class Net:
         self._looked_at = start > 0 or end < len(self.layers) - 1 or self._hooked
         memory.start(not self._looked_at)
         with self.taking_lent(), saying_what_fits(self):
-            number, replay = 0, self._replay
+            number, replay = 0, self.replay
             while number < len(self._steps):
                 if number == replay.first and not self._watched and replay.run():
                     number = replay.end
