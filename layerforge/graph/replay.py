@@ -39,7 +39,7 @@ class Calls:
 
     blobs     all that the steps see, with the storages they had
     bottoms   what the steps read, with the shapes it had
-    watched   values that the steps read and no plan places, with their versions: parameters, and what follows from them
+    watched   values that no plan places, with their versions: parameters, what follows from them, what is not written
     """
 
     def __init__(self, calls: Sequence[Bound], steps: Sequence[EngineStep], watched: Collection[Storage]) -> None:
@@ -129,11 +129,13 @@ class Replay:
         for i, made in enumerate(kernels, self.first):
             before, behind = self._memory.moves(i, shown)
             claims = [partial(use.storage.claim, use.representation) for use in uses[i]
-                      if use.access is Access.WRITE and use.storage in shown]
+                      if use.access is not Access.READ and use.storage in shown]
             calls += (*before, self._steps[i].forward) if made is None else (*before, *claims, *made)
             calls += behind
         read = (use.storage for i in bare for use in uses[i] if use.storage not in planned)
-        watched = dict.fromkeys(chain(map(_DATA, self._parameters), read))
+        tops = (view.blob.data for step in self._inside for part in step.parts for view in part.tops)
+        unused = (storage for storage in tops if storage in own - shown)  # a user's value is to be dropped, if there is
+        watched = dict.fromkeys(chain(map(_DATA, self._parameters), read, unused))
         self._memory.bound = Calls(calls, self._inside, watched)
 
     def _forward(self, step: EngineStep) -> list[Bound] | None:
@@ -149,5 +151,5 @@ class Replay:
 def _settled(use: Use, planned: Collection[Storage], own: Collection[Storage]) -> bool:
     """Whether the place of what is used follows from the plan, or it is read alone and belongs to no user."""
     if use.storage in planned:
-        return use.access in (Access.READ, Access.WRITE)
+        return use.access in (Access.READ, Access.WRITE, Access.UPDATE)
     return use.access is Access.READ and use.storage not in own and use.storage.places is None

@@ -257,6 +257,22 @@ def test_a_value_that_a_user_writes_between_passes_does_no_harm(twins):
         twins.net.blobs["p"].data.array(HOST)
 
 
+def test_a_value_that_is_written_in_its_place_of_a_joined_one_stays_hidden():
+    u, v = (f"Convolution {name} a > {name} {{ {CONV.format(16, size, pad)} }}"
+            for name, size, pad in (("u", 1, 0), ("v", 3, 1)))
+    twins = Twins(LAYERS[0], u, v, "Concat c u v > c", LAYERS[12], LAYERS[13])
+    twins.settle()
+    for net in twins.nets:
+        for name in ("u", "v"):
+            net.blobs[name].data.set(np.ones(net.blobs[name].count, np.float32))
+    twins.outputs()
+    mine, theirs = ([value(net.blobs[name]) for name in ("u", "v")] for net in twins.nets)
+    assert mine == theirs and "not kept" in str(mine)
+    for _ in range(3):
+        twins.outputs()
+    twins.check(True)
+
+
 def test_poisoned_memory_is_used_by_ordinary_passes(twins, monkeypatch):
     monkeypatch.setattr(Memory, "poison", True)
     twins.check(False)
