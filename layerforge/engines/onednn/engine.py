@@ -35,6 +35,7 @@ from layerforge.engines.onednn.pooling import convolution_pooling, pooling
 from layerforge.engines.onednn.primitive import Context
 from layerforge.engines.onednn.recurrent import recurrent
 from layerforge.engines.onednn.step import OneDnnStep
+from layerforge.engines.onednn.swept_pooling import swept_pooling
 from layerforge.engines.onednn.update import CompiledUpdateOps
 from layerforge.engines.rules import check_values, first_taken
 from layerforge.engines.step import Refused, Rule
@@ -74,6 +75,21 @@ def _pointwise(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
     return pointwise, 1
 
 
+def _pooling(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
+    return (pooling, 1) if steps[index].needed else (swept_pooling, 1 + _followed_by("LRN", steps, index, keep))
+
+
+def _lrn(steps: Steps, index: int, keep: str) -> tuple[Rule, int]:
+    return (swept_pooling, 2) if _followed_by("Pooling", steps, index, keep) else (lrn, 1)
+
+
+def _followed_by(kind: str, steps: Steps, index: int, keep: str) -> bool:
+    """Whether, in inference, a layer of this type reads the layer's output, and nothing else does."""
+    if index + 1 == len(steps) or steps[index + 1].layer.type != kind or steps[index].needed:
+        return False
+    return keep == "outputs" and follows(steps, index + 1, keep)
+
+
 RECURRENT = ("GRU", "RNN", "LSTM")
 VIEWS = ("Flatten", "Reshape", "Squeeze", "ExpandDimsND")
 
@@ -85,8 +101,8 @@ RULES: dict[str, Chooser] = {
     "Scale": _norm,
     "InnerProduct": with_relu(inner_product),
     "Eltwise": with_relu(eltwise),
-    "Pooling": alone(pooling),
-    "LRN": alone(lrn),
+    "Pooling": _pooling,
+    "LRN": _lrn,
     "Softmax": alone(softmax),
     "Concat": alone(concat),
     "Slice": alone(slices),
@@ -100,7 +116,9 @@ RULES: dict[str, Chooser] = {
 }
 """Layer type → which rule takes it, and how many layers from it on run as one."""
 
-ALONE: dict[str, Rule] = dict.fromkeys(("Convolution", "DepthwiseConvolution"), convolution)
+ALONE: dict[str, Rule] = {
+    **dict.fromkeys(("Convolution", "DepthwiseConvolution"), convolution), "Pooling": pooling, "LRN": lrn,
+}
 """The rule for a single layer, where the rule for it and those behind refuses."""
 
 
@@ -157,7 +175,7 @@ class OneDnnEngine:
             ways.append(_convolution_norm(steps, index, self.keep))
         if ways[0][0] is convolution_pooling:
             ways.append(with_relu(convolution)(steps, index, self.keep))
-        if ways[-1][1] > 1:
+        if ways[-1][1] > 1 or ways[0][0] is swept_pooling:
             ways.append((ALONE.get(layer.type, ways[-1][0]), 1))
         return ways
 
