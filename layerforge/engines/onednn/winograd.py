@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from layerforge.core import threads
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST
 from layerforge.core.use import Access, Use
@@ -35,6 +36,7 @@ WIDTH, MATRICES, SLOTS = 16, TILE * TILE, 11
 TOGETHER = 256  # tiles at once: their matrices stay in the cache
 LEAST_TILES, LEAST_CHANNELS = 16, 32  # with fewer, reading the larger weights costs what products save
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
+PIECE = 1 << 12  # kernels that are transformed in float64 at once
 _EMPTY = np.empty(0, np.float32)
 
 
@@ -171,8 +173,15 @@ class _Weights:
         """Before each run."""
         if self._now() == self._seen:
             return
-        w = self._w.data.glance()
-        made = (np.kron(G, G) @ w.reshape(-1, KERNEL * KERNEL).T).astype(np.float32)  # (36, O · C)
+        w = self._w.data.glance().reshape(-1, KERNEL * KERNEL)
+        made, both = np.empty((MATRICES, len(w)), np.float32), np.kron(G, G)  # (36, O · C)
+
+        def transform(part: slice) -> None:
+            for first in range(part.start, part.stop, PIECE):
+                some = slice(first, min(first + PIECE, part.stop))
+                made[:, some] = both @ w[some].T
+
+        threads.share(transform, len(w), PIECE)
         self._layouts.reorder(self._plain, made, self._used, self.array)
         if self._b:
             self.bias[:] = self._b.data.array(HOST)
