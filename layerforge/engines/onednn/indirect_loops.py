@@ -71,7 +71,7 @@ class Tile(Emitter):
             with self.carrying(channels, INT(self.unrolled), kept) as c:
                 *sums, weights, ahead = kept
                 for u in range(self.unrolled):
-                    w = [self.vector(weights, INT(u * self.vectors + v)) for v in vectors]
+                    w = [self.weight(weights, u * self.vectors + v) for v in vectors]
                     for r in rows:
                         place = self.number_at(values[r], self.add(c, INT(u)))
                         x = self.everywhere(self.load(place, typ=FLOAT, align=4))
@@ -81,6 +81,10 @@ class Tile(Emitter):
                     self.fetch(self.byte_at(ahead, INT(64 * line)))
                 kept[:] = [*sums, self.at(weights, INT(self.unrolled * self.vectors)), self.byte_at(ahead, pace)]
         return kept[:-2]
+
+    def weight(self, weights: Any, i: int) -> Any:
+        """Vector i of a tile's weights."""
+        return self.vector(weights, INT(i))
 
     def finish(self, values: Sequence[tuple[Any, Any]], memory: Sequence[Any]) -> None:
         """y = max(value + other, floor) at these numbers of the output; NaN stays. All of `other` is read first: y may

@@ -4,7 +4,8 @@
 
 They are 36 products of matrices (tiles, C) · (C, O): 36 · C multiplications a tile where the direct way needs 144 · C.
 The points are 0, ±1, ±2 and infinity: rounding errors are some 4 times those of the direct way, 1 to 4 millionths of
-the output. What is not finite spreads over its tile.
+the output. What is not finite spreads over its tile. G w Gᵀ takes four times the room of w; for few tiles, where
+reading it would take longer than the products, half of that is kept, of which the products' loop makes the rest.
 
 Source: A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
 """
@@ -25,19 +26,26 @@ from layerforge.core.storage import HOST
 from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.compiled import Code, compiler
-from layerforge.engines.onednn.layout import F32, Layout, aligned_zeros
+from layerforge.engines.onednn.indirect import counted
+from layerforge.engines.onednn.layout import F32, aligned_zeros
 from layerforge.engines.onednn.places import Target
-from layerforge.engines.onednn.primitive import Context, Descriptor, Fixed, Primitive
-from layerforge.engines.step import Work
+from layerforge.engines.onednn.primitive import Context
+from layerforge.engines.step import Bound, Work
 
 VARIABLE = "LAYERFORGE_WINOGRAD"  # 0: no convolution goes this way
 KERNEL, TILE, SIZE = 3, 6, 4  # of weights, of values read, of values made
-WIDTH, MATRICES, SLOTS = 16, TILE * TILE, 11
-TOGETHER = 256  # tiles at once: their matrices stay in the cache
-LEAST_TILES, LEAST_CHANNELS = 16, 32  # with fewer, reading the larger weights costs what products save
-G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
-PIECE = 1 << 12  # kernels that are transformed in float64 at once
-_EMPTY = np.empty(0, np.float32)
+WIDTH, MATRICES = 16, TILE * TILE
+HEIGHTS = 8, 7  # tiles of which products keep their sums in registers; with 16 registers of 8 numbers LOW and a vector
+LOW = 6
+TOGETHER = 96  # tiles at once: their matrices stay in the cache
+FEW = 48  # tiles from which on products, not weights from memory, take the time
+UNROLLED, LINE = 4, 16
+LEAST_TILES, LEAST_CHANNELS = 16, 32  # with fewer, transforming costs what products save
+KEPT = np.array([[1, 0, 1], [0.5, 0, 2], [0, 1, 0]])
+G = np.array([[-2, 1, 0], [1, 0, 1], [1, 0, -1], [0, 1, 1], [0, 1, -1], [1, -2, 0]]) @ KEPT
+"""But for factors -1/6, -1/6, -1/6, 1/12, 1/12, -1/3 of its rows, which Aᵀ has."""
+POINTERS = 10
+X, OUTSIDE, WEIGHTS, BIAS, Y, ROOM, OTHER, OWN, NEXT, BEHIND = range(21, 21 + POINTERS)  # slots of the loop
 
 
 def tiles(shape: Sequence[int]) -> tuple[int, int, int]:
@@ -64,153 +72,159 @@ def pays(context: Context, step: Any, shape: Any) -> bool:
 
 
 @functools.cache
-def _code(name: str, *options: bool) -> Code:
-    """A loop, compiled once."""
-    from layerforge.engines.onednn import winograd_loops as loops  # needs llvmlite
+def _code(rows: int, vectors: int, sparing: bool) -> Code:
+    """The address of the loop, compiled once."""
+    from layerforge.engines.onednn.winograd_loops import winograd  # needs llvmlite
 
     found = compiler()
     assert found is not None
-    make = {"tiled": loops.tiled, "joined": loops.joined}[name]
-    return found.compile(make("_".join(map(str, ("winograd", name, *options))), *options))
+    return found.compile(winograd(f"winograd_{rows}_{vectors}_{sparing:d}", rows, vectors, UNROLLED, sparing))
 
 
-class Sweep:
-    """A loop of this convolution, for `--explain`."""
+def tile(count: int, outputs: int, wide: bool) -> tuple[int, int]:
+    """Tiles and vectors of outputs whose products stay in registers, so that little of the work is on what is not
+    there."""
+    vectors = -(-outputs // WIDTH)
+    if not wide:
+        return LOW, 1
+    return min(HEIGHTS, key=lambda high: -(-count // high) * high), 3 if vectors % 2 and vectors % 3 == 0 else 2
 
-    arguments = ()
 
-    def __init__(self, name: str, impl: str, layout: Layout) -> None:
-        self.name, self.impl, self.layouts = name, impl, (("x", layout.name),)
+def cells(lines: int, line: int, channels: int, panel: int, panels: int, threads: int) -> tuple[int, int]:
+    """Into how many pieces tiles and panels are cut for the threads, so that the longest takes least: what it computes,
+    in cycles, and reads.
 
-    def primitives(self) -> list[Any]:
-        return [self]
+    line, panel  tiles of a line, vectors of a panel
+    """
+
+    def cycles(pieces: int) -> float:
+        mine, wide = -(-lines // pieces) * line, -(-panels // (threads // pieces)) * panel
+        products, transformed = MATRICES / 2 * wide * channels, 70 * channels / WIDTH
+        return mine * (products + transformed) + MATRICES * 2 * wide * channels
+
+    best = min((pieces for pieces in range(1, threads + 1) if threads % pieces == 0), key=cycles)
+    return best, threads // best
 
 
 class Winograd:
-    """y = relu?(w ⋆ x + b + other?)
+    """y = max(w ⋆ x + b + other?, 0)?
 
     x, y  channels last
     """
+
+    name = "winograd_convolution"
 
     def __init__(
         self, context: Context, shape: Any, window: Any, bottom: Blob, target: Target,
         parameters: tuple[Blob, Blob | None], relu: bool, added: Blob | None,
     ) -> None:
-        self._context, self._bottom, self._target, self._added = context, bottom, target, added
-        self.x, self.y = context.layouts.channels_last(shape.x, F32), target.layout
-        channels, outputs = shape.x[1], shape.y[1]
-        samples, rows, columns = tiles(shape.y)
-        self._tiles = samples * rows * columns
-        parts = -(-self._tiles // TOGETHER)
-        self._together = together = -(-self._tiles // parts)
-        self._product = _Product(context, together, channels, outputs, parameters)
-        self._counts = MATRICES * together * channels, MATRICES * together * outputs
-        context.tiles.need(4 * sum(self._counts))
-        self._spare = aligned_zeros(4 * max(channels, outputs)), aligned_zeros(4 * outputs)  # outside; written there
+        self._bottom, self._target, self._added, layouts = bottom, target, added, context.layouts
+        self._context, self.x, self.y = context, layouts.channels_last(shape.x, F32), target.layout
+        self.layouts = (("x", self.x.name), ("y", self.y.name))
+        channels, outputs, grid = shape.x[1], shape.y[1], tiles(shape.y)
+        count, team = math.prod(grid), layouts.running.threads
         found = compiler()
         assert found is not None
-        self._compiler = found
-        self._tiled, self._joined = _code("tiled"), _code("joined", relu, added is not None)
-        numbers = [0, 0, rows, columns]
-        self._in, self._out = np.zeros(SLOTS + 3, np.int64), np.zeros(SLOTS + 5, np.int64)
-        vectors = channels // WIDTH, outputs // WIDTH
-        self._in[:SLOTS] = [*numbers, *shape.x[2:], *window.pad, vectors[0], together * vectors[0], channels]
-        self._out[:SLOTS] = [*numbers, *shape.y[2:], 0, 0, vectors[1], together * vectors[1], target.pitch]
-        self._in[-1] = self._spare[0].ctypes.data
-        self._out[-3:-1] = self._spare[1].ctypes.data, self._product.weights.bias.ctypes.data
+        (rows, vectors), sparing = tile(count, outputs, found.wide), count < FEW
+        self._compiler, self.impl, self._code = found, found.impl, _code(rows, vectors, sparing)
+        self.weights: Weights = context.once(
+            (Weights, *parameters, vectors, sparing),
+            lambda: Weights(context, parameters, channels, outputs, vectors, sparing),
+        )
+        self.arguments = [self.weights.argument]
+        panels, lines = self.weights.panels, -(-count // rows)
+        cut = cells(lines, rows, channels, vectors, panels, team)
+        mine = -(-lines // cut[0]) * rows
+        together = -(-mine // (-(-mine // TOGETHER) * rows)) * rows
+        wide = vectors * WIDTH * (1 if sparing else -(-panels // cut[1]))
+        apart = [together * size + LINE for size in (channels, wide)]  # by a line, for addresses that are not alike
+        own = MATRICES * sum(apart)
+        context.tiles.need(4 * math.prod(cut) * own)
+        numbers = (
+            count, *grid[1:], together, *shape.x[2:], *shape.y[2:], *window.pad, channels, outputs, target.pitch,
+            *(panels, *cut, *apart, own, int(relu), int(added is not None)),
+        )
+        self._slots = np.zeros(len(numbers) + POINTERS, np.int64)
+        self._slots[: len(numbers)] = numbers
+        self._outside, self._spill = aligned_zeros(4 * channels), aligned_zeros(4 * WIDTH)  # read; written
+        arrays = self._outside, self.weights.array, self.weights.bias, self._spill
+        self._slots[[OUTSIDE, WEIGHTS, BIAS, ROOM]] = [array.ctypes.data for array in arrays]
         self._room: np.ndarray | None = None
+        self.next: np.ndarray | None = None
+        before, context.fetched = context.fetched, self
+        if before is not None:
+            before.precede(self.weights.array)
+
+    def precede(self, weights: np.ndarray) -> None:
+        """What is wanted next."""
+        self.next = weights
+        self._slots[BEHIND], self._slots[NEXT] = weights.nbytes, weights.ctypes.data
 
     def run(self) -> None:
-        self._product.weights.take()
-        self._take_room()
-        self._in[SLOTS] = self._bottom.data.array(self.x.representation).ctypes.data
+        self.weights.take()
+        slots, room = self._slots, self._context.tiles.array()
+        if self._room is not room:
+            self._room, slots[OWN] = room, room.ctypes.data
+        slots[X] = self._bottom.data.array(self.x.representation).ctypes.data
         if self._added is not None:
-            self._out[-1] = self._added.data.array(self.y.representation).ctypes.data
-        self._out[SLOTS] = self._target.claim()
-        run, product = self._compiler.run, self._product.primitive
-        for first in range(0, self._tiles, self._together):
-            self._in[:2] = self._out[:2] = first, min(self._together, self._tiles - first)
-            run(self._tiled, self._in)
-            product.run()
-            run(self._joined, self._out)
+            slots[OTHER] = self._added.data.array(self.y.representation).ctypes.data
+        slots[Y] = self._target.claim()
+        self._compiler.run(self._code, slots)
 
-    def _take_room(self) -> None:
-        room = self._context.tiles.array()
-        if self._room is room:
-            return
-        self._room, values = room, room.view(np.float32)
-        first, second = self._counts
-        self._product.take(values[:first], values[first : first + second])
-        self._in[SLOTS + 1], self._out[SLOTS + 1] = values.ctypes.data, values[first:].ctypes.data
+    def bound(self) -> Bound:
+        return self._compiler.bound(self._code, self._slots, self, self._room)
 
     def uses(self) -> Sequence[Use]:
         read = [Use(self._bottom.data, self.x.representation, Access.READ)]
-        if self._added is not None:
-            read.append(Use(self._added.data, self.y.representation, Access.READ))
-        return [*read, self._target.use()]
+        if self._added is None:
+            return [*read, self._target.use()]
+        read.append(Use(self._added.data, self.y.representation, Access.READ))
+        return [*read, self._target.use(None if self._added is self._bottom else self._added.data)]
 
     def primitives(self) -> list[Any]:
-        impl = self._compiler.impl
-        return [Sweep("winograd_tiles", impl, self.x), self._product.primitive, Sweep("winograd_join", impl, self.y)]
+        return [self]
 
 
-class _Weights:
-    """G w Gᵀ in the order of the products' kernel, and the bias: made anew after each change of w or b.
+class Weights:
+    """G w Gᵀ in panels (panel, 36, input channel, output channel of the panel), and the bias: made anew after each
+    change of w or b. Output channels that are not there are zeros.
 
-    used  that order
+    sparing   (panel, 18, ...): three numbers that make a row of G w Gᵀ in its place
+    panels    how many
+    argument  the array, for what counts memory
     """
 
     def __init__(
-        self, context: Context, parameters: tuple[Blob, Blob | None], channels: int, outputs: int, used: Layout
+        self, context: Context, parameters: tuple[Blob, Blob | None], channels: int, outputs: int, vectors: int,
+        sparing: bool,
     ) -> None:
-        self._layouts, self._used = context.layouts, used
         self._w, self._b = parameters
-        self._plain = context.layouts.exchanged((MATRICES, channels, outputs), 1, 2, F32)  # (36, O, C) in memory
-        self.array, self.bias = aligned_zeros(used.nbytes), aligned_zeros(4 * outputs)
+        self._made = np.kron(G, KEPT if sparing else G)
+        self.panels = -(-outputs // (vectors * WIDTH))
+        self._shape = self.panels, len(self._made), channels, vectors * WIDTH
+        self.array, self.bias = aligned_zeros(4 * math.prod(self._shape)), aligned_zeros(4 * outputs)
+        self.argument = counted(n.WEIGHTS, context.layouts.plain(self._shape, F32), self.array)
         self._seen: Any = None
 
     def take(self) -> None:
         """Before each run."""
         if self._now() == self._seen:
             return
-        w = self._w.data.glance().reshape(-1, KERNEL * KERNEL)
-        made, both = np.empty((MATRICES, len(w)), np.float32), np.kron(G, G)  # (36, O · C)
+        w = self._w.data.glance().reshape(-1, self._shape[2], KERNEL * KERNEL)
+        into, wide = self.array.reshape(self._shape), self._shape[-1]
 
         def transform(part: slice) -> None:
-            for first in range(part.start, part.stop, PIECE):
-                some = slice(first, min(first + PIECE, part.stop))
-                made[:, some] = both @ w[some].T
+            for panel in range(part.start, part.stop):
+                some = w[panel * wide : (panel + 1) * wide]
+                into[panel, :, :, : len(some)] = np.tensordot(self._made, some, (1, 2)).swapaxes(1, 2)
 
-        threads.share(transform, len(w), PIECE)
-        self._layouts.reorder(self._plain, made, self._used, self.array)
+        threads.share(transform, self.panels, 1)
         if self._b:
             self.bias[:] = self._b.data.array(HOST)
         self._seen = self._now()  # reading may fill the first time
 
     def _now(self) -> tuple[Any, ...]:
         return tuple((id(blob.data), blob.data.version) for blob in (self._w, self._b) if blob)
-
-
-class _Product:
-    """36 products (tiles, C) · (C, O)."""
-
-    def __init__(
-        self, context: Context, tiles: int, channels: int, outputs: int, parameters: tuple[Blob, Blob | None]
-    ) -> None:
-        layouts = context.layouts
-        a, out = (layouts.plain((MATRICES, tiles, k), F32) for k in (channels, outputs))
-        desc = Descriptor(context, "matmul", a.desc, layouts.any((MATRICES, channels, outputs), F32), None, out.desc)
-        used = desc.fast().layout(n.WEIGHTS)
-        self.weights: _Weights = context.once(
-            (_Weights, *parameters, used), lambda: _Weights(context, parameters, channels, outputs, used)
-        )
-        self._a, self._out = (Fixed(index, layout, _EMPTY) for index, layout in ((n.SRC, a), (n.DST, out)))
-        b = Fixed(n.WEIGHTS, used, self.weights.array)
-        b.nbytes = used.nbytes  # counted with what the step has taken itself
-        self.primitive = Primitive(desc, [self._a, b, self._out])
-
-    def take(self, a: np.ndarray, out: np.ndarray) -> None:
-        self._a.array, self._out.array = a, out
 
 
 def convolution(

@@ -13,7 +13,6 @@ try:
     from layerforge.engines.onednn import winograd
     from layerforge.engines.onednn.compiled import compiler
     from layerforge.engines.onednn.library import load
-    from layerforge.engines.onednn.numbers import WEIGHTS
 
     load()
 except DeviceError as error:
@@ -83,6 +82,8 @@ def distance(nets):
     ((2, 32, 15, 15), "pad: 1 bias_term: false"),
     ((26, 64, 4, 4), "pad: 1"),
     ((1, 32, 14, 14), "pad: 1"),
+    ((1, 32, 28, 28), "pad: 1"),
+    ((4, 32, 16, 16), "pad: 1"),
 ], ids=str)
 def test_it_agrees_with_the_layer(x, fields):
     nets = pair(text(x, fields=fields))
@@ -96,10 +97,59 @@ def test_what_follows_joins_it(behind, keep):
     assert len(convolutions(nets[0])) == 1 and distance(nets) < 3e-6
 
 
-def test_more_tiles_than_are_taken_at_once(monkeypatch):
-    monkeypatch.setattr(winograd, "TOGETHER", 7)
+@pytest.mark.parametrize("outputs", [32, 48, 80], ids=["whole panels", "three vectors each", "half a panel more"])
+@pytest.mark.parametrize("few", [0, 1000], ids=["36 matrices kept", "18 kept"])
+def test_panels_of_output_channels(outputs, few, monkeypatch):
+    monkeypatch.setattr(winograd, "FEW", few)
+    nets = pair(text((1, 48, 17, 19), outputs=outputs, behind=RELU))
+    assert len(convolutions(nets[0])) == 1 and distance(nets) < 3e-6
+
+
+@pytest.mark.parametrize("few", [0, 1000], ids=["36 matrices kept", "18 kept"])
+@pytest.mark.parametrize("cut", [(1, 1), (2, 1), (1, 2), (3, 2), (2, 5)], ids=str)
+def test_threads_share_tiles_and_panels(cut, few, monkeypatch):
+    monkeypatch.setattr(winograd, "FEW", few)
+    monkeypatch.setattr(winograd, "cells", lambda *sizes: cut)
+    monkeypatch.setattr(winograd, "TOGETHER", 8)
+    nets = pair(text((2, 32, 18, 21), outputs=96, behind=RELU))
+    assert distance(nets) < 3e-6 and distance(nets) < 3e-6
+
+
+@pytest.mark.parametrize("few", [0, 1000], ids=["36 matrices kept", "18 kept"])
+def test_tiles_of_processors_with_fewer_registers(few, monkeypatch):
+    monkeypatch.setattr(winograd, "FEW", few)
+    monkeypatch.setattr(compiler(), "wide", False)
+    nets = pair(text((1, 48, 17, 19), outputs=80, behind=RELU))
+    assert len(convolutions(nets[0])) == 1 and distance(nets) < 3e-6
+
+
+def test_many_tiles_are_cut_and_of_few_the_panels():
+    assert winograd.cells(lines=28, line=7, channels=64, panel=2, panels=2, threads=2) == (2, 1)
+    assert winograd.cells(lines=2, line=8, channels=256, panel=2, panels=8, threads=2) == (1, 2)
+    assert winograd.cells(lines=16, line=8, channels=256, panel=2, panels=8, threads=6)[0] in (2, 3, 6)
+
+
+@pytest.mark.parametrize("together", [1, 7, 1000])
+def test_more_tiles_than_are_taken_at_once(together, monkeypatch):
+    monkeypatch.setattr(winograd, "TOGETHER", together)
     nets = pair(text((2, 32, 18, 21), behind=BLOCK))
     assert distance(nets) < 3e-6 and distance(nets) < 3e-6
+
+
+def test_an_output_that_is_not_a_number_stays_one():
+    nets = pair(text((1, 32, 16, 16), behind=RELU))
+    for net in nets:
+        net.params["y"][1].data.set(np.full(32, np.nan, np.float32))
+        net.forward()
+    assert all(np.isnan(net.blobs["y"].data.array(HOST)).all() for net in nets)
+
+
+def test_the_weights_of_the_next_convolution_are_fetched():
+    more = """layer { name: "z" type: "Convolution" bottom: "y" top: "z" convolution_param {
+        num_output: 64 kernel_size: 3 pad: 1 weight_filler { type: "msra" } } }"""
+    nets = pair(text((1, 32, 16, 16), behind=more))
+    first, second = convolutions(nets[0])
+    assert first.next is second.weights.array and second.next is None and distance(nets) < 3e-6
 
 
 def test_new_weights_and_new_inputs_are_taken():
@@ -146,20 +196,19 @@ def test_the_environment_switches_it_off(monkeypatch):
     assert not convolutions(pair(text((2, 32, 16, 16)))[0])
 
 
-def test_its_parts_are_explained_and_its_memory_counted():
+def test_it_is_explained_and_its_memory_counted():
     net = pair(text((2, 32, 16, 16)))[0]
     step = next(step for step in net.steps if step.engine == "ONEDNN")
-    assert [kernel.name for kernel in step.kernels()] == ["winograd_tiles", "matmul", "winograd_join"]
-    assert sum(step.buffers().values()) >= 4 * 36 * (32 * 32 + 2 * 32 * 32)  # weights, and two sets of matrices
+    assert [kernel.name for kernel in step.kernels()] == ["winograd_convolution"]
+    assert sum(step.buffers().values()) >= 4 * (18 * 32 * 32 + 36 * 2 * 32 * 32)  # weights, and two sets of matrices
 
 
 def test_the_weights_are_kept_once_for_all_shapes():
     nets, kept = pair(text((2, 32, 16, 16), behind=BLOCK)), set()
-    for samples in (2, 3, 2):
+    for samples in (2, 1, 2):
         for net in nets:
             net.blobs["x"].reshape((samples, 32, 16, 16))
         feed(nets)
         assert distance(nets) < 3e-6
-        kept.update(id(argument.array) for argument in convolutions(nets[0])[0].primitives()[1].arguments
-                    if argument.index == WEIGHTS)
+        kept.add(id(convolutions(nets[0])[0].weights.array))
     assert len(kept) == 1
