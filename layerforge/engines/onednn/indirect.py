@@ -31,7 +31,7 @@ from layerforge.engines.step import Bound, Work, elements
 
 VARIABLE = "LAYERFORGE_INDIRECT"  # 0: no convolution goes this way
 WIDTH, HALF, UNROLLED = 16, 8, 4
-HEIGHTS = 8, 7  # of a tile: rows that fit the registers
+HEIGHTS = 7, 8  # of a tile: rows that fit the registers; the first where both waste as little
 MOST_ROWS = 2**21  # of all taps, in a table
 CACHE = 256 * 1024  # bytes of weights, or of rows, that a core keeps near
 POINTERS = 9

@@ -19,7 +19,7 @@ from layerforge.core.use import Access, Use
 from layerforge.engines.onednn.compiled import Code, compiler
 from layerforge.engines.onednn.layout import F32, Layout, aligned_zeros
 from layerforge.engines.onednn.primitive import Context
-from layerforge.engines.step import Refused, Work, elements
+from layerforge.engines.step import Bound, Refused, Work, elements
 
 WIDTH, LARGEST, LONGEST = 16, 3, 15  # of a vector; of windows; of sums over channels
 
@@ -51,7 +51,8 @@ class SweptPooling:
         assert found is not None
         self.name = "normalised_then_pooled" if first else "pooled"
         size = window.kernel[0]
-        self.impl, self._run, self._code = found.impl, found.run, _code(self.name, size, p.local_size if p else 0)
+        self._compiler, self.impl = found, found.impl
+        self._code = _code(self.name, size, p.local_size if p else 0)
         samples, channels, rows, columns = self._bottom.shape
         vectors = channels // WIDTH
         steps = (1, rows * columns) if x.channel_block == WIDTH else (vectors, 1)
@@ -64,7 +65,10 @@ class SweptPooling:
     def run(self) -> None:
         self._slots[-4] = self._bottom.data.array(self.x.representation).ctypes.data
         self._slots[-3] = self._top.data.claim(self.y.representation).ctypes.data
-        self._run(self._code, self._slots)
+        self._compiler.run(self._code, self._slots)
+
+    def bound(self) -> Bound:
+        return self._compiler.bound(self._code, self._slots, self)
 
     def uses(self) -> Sequence[Use]:
         return [

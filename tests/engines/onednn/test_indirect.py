@@ -197,7 +197,7 @@ def test_it_is_explained_and_its_memory_counted():
 
 
 @pytest.mark.parametrize("rows, outputs, found", [
-    (49, 512, (7, 2)), (3136, 64, (8, 2)), (196, 48, (7, 3)), (8, 16, (8, 1)), (64, 112, (8, 2)),
+    (49, 512, (7, 2)), (3136, 64, (7, 2)), (196, 48, (7, 3)), (8, 16, (8, 1)), (64, 112, (8, 2)),
 ])
 def test_a_tile_wastes_little(rows, outputs, found):
     assert indirect.tile(rows, outputs) == found
