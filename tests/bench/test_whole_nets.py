@@ -1,5 +1,6 @@
 """`make bench`, small: it must not rot between the runs that matter."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from bench.nets import TEST, TRAIN, Case
 from bench.systems import BF16, OURS, SYSTEMS, TUNED, environment
 from bench.tables import BEGIN, END, NOTHING, parse
 from bench.turns import Result
-from bench.whole_nets import COST_HEADS, PAGE, cost_cells, notes, speed_cells, speed_heads, unreached
+from bench.whole_nets import COST_HEADS, PAGE, among, cost_cells, notes, speed_cells, speed_heads, unreached
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTS = {"setup": 0.5, "peak": 70.0, "flops": 2e9}
@@ -21,6 +22,12 @@ def result(mode=TRAIN):
     ratio = {"eager": 2.0, "channels_last": 1.5, "eager_tuned": 1.6}
     facts = {OURS: FACTS, "eager": {**FACTS, "peak": 100.0}}
     return Result(Case("resnet50", mode, 8), ms, ratio, facts, {"compile": "no compiler"})
+
+
+def test_a_name_that_is_none_is_refused():
+    assert among(["train", "test"])("test") == ["test"]
+    with pytest.raises(argparse.ArgumentTypeError, match="inference: not among train, test"):
+        among(["train", "test"])("inference")
 
 
 @pytest.mark.parametrize("mode", [TRAIN, TEST])

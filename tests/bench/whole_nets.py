@@ -10,7 +10,7 @@ import argparse
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -137,14 +137,28 @@ def numbers(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
 
+def among(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """Reads names with commas between, of these."""
+    known = list(known)
+
+    def names(text: str) -> list[str]:
+        found = text.split(",")
+        wrong = [name for name in found if name not in known]
+        if wrong:
+            raise argparse.ArgumentTypeError(f"{', '.join(wrong)}: not among {', '.join(known)}")
+        return found
+
+    return names
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--threads", type=numbers, default=[2], help="one run for each number: 1,2")
     parser.add_argument("--turns", type=int, default=5, help="of each system")
-    parser.add_argument("--nets", default=",".join(NETS), help="names of the zoo")
+    parser.add_argument("--nets", type=among(NETS), default=list(NETS), help="names of the zoo")
     parser.add_argument("--batch", type=int, help="only the rows of this batch")
-    parser.add_argument("--modes", default=",".join(MODES))
-    parser.add_argument("--systems", default=",".join(SYSTEMS))
+    parser.add_argument("--modes", type=among(MODES), default=list(MODES), help="with commas between")
+    parser.add_argument("--systems", type=among(SYSTEMS), default=list(SYSTEMS), help="with commas between")
     parser.add_argument("--page", type=Path, default=PAGE, help="whose tables are compared with")
     parser.add_argument("--write", action="store_true", help="puts the new rows into the page")
     return parser.parse_args()
@@ -152,13 +166,13 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    nets = tuple(args.nets.split(","))
-    chosen = [case for mode in args.modes.split(",") for case in cases(mode, nets) if args.batch in (None, case.batch)]
+    nets = tuple(args.nets)
+    chosen = [case for mode in args.modes for case in cases(mode, nets) if args.batch in (None, case.batch)]
     print(about(), flush=True)
     text = args.page.read_text(encoding="utf-8")
     old, new = parse(text), {}
     for threads in args.threads:
-        new.update(run(chosen, threads, args.systems.split(","), args.turns))
+        new.update(run(chosen, threads, args.systems, args.turns))
     for title, table in new.items():
         print(f"\n{title}\n\n{table}")
     recorded = next((line for line in between(text).splitlines() if line), "nothing")
