@@ -309,12 +309,22 @@ class Memory:
                 array.view(np.uint8).fill(0xFF)
         self.position += 1
 
+    @property
+    def placed(self) -> set[Storage]:
+        """What has places in the arena."""
+        values = self._plan.values if self._plan is not None else ()
+        return {value.storage for value in values if value.storage.places is not None}
+
     def moves(self, position: int, among: Collection[Storage]) -> tuple[list[Move], list[Move]]:
         """What `enter` and `leave` do there with these storages."""
-        enters: list[Move] = [partial(value.storage.place, value.representation, array)
-                  for value, array in self._enter[position] if value.storage in among]
-        leaves: list[Move] = [partial(value.storage.drop, None if value.final else value.representation)
-                  for value, _ in self._leave[position] if value.storage in among]
+        enters: list[Move] = [
+            partial(value.storage.place, value.representation, array)
+            for value, array in self._enter[position] if value.storage in among
+        ]
+        leaves: list[Move] = [
+            partial(value.storage.drop, None if value.final else value.representation)
+            for value, _ in self._leave[position] if value.storage in among
+        ]
         return enters, leaves
 
     def give_up(self) -> None:

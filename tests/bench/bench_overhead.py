@@ -52,6 +52,18 @@ def test_a_step_beside_its_kernel(keep):
             print(f"\nkeep={keep:8} {name:9}{whole - alone:6.2f} µs a step, {alone:.2f} of the kernel", end="")
 
 
+def test_a_pass_that_repeats():
+    """The same steps where nothing runs backward: run the ordinary way, and as kernels alone."""
+    net = build_net(parse_net(TEXT), Phase.TEST, keep="outputs", backward=False)
+    with threadpool_limits(1):
+        for _ in range(3):
+            net.forward()
+        if not net.replay.passes:
+            pytest.skip("no engine runs here, so no pass repeats")
+        repeated, net.replay.run = microseconds(net.forward), lambda: False
+        print(f"\n{repeated:6.2f} µs a step where passes repeat, {microseconds(net.forward):.2f} where not", end="")
+
+
 @pytest.mark.parametrize("name", NETS)
 def test_set_up_until_the_first_pass(name):
     case = cases(TRAIN, (name,))[0]

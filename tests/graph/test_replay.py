@@ -3,6 +3,7 @@
 import gc
 import os
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -210,6 +211,40 @@ def test_inputs_of_another_shape_end_it_without_a_call_of_reshape(twins):
         for net in twins.nets:
             net.blobs["data"].reshape((size, *net.blobs["data"].shape[1:]))
         twins.check(False), twins.check(False)
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_inputs_that_change_their_shape_within_a_pass_are_followed(twins, turn):
+    shape = twins.net.blobs["data"].shape
+    other = (shape[0], shape[1], shape[3], shape[2]) if turn else (5, *shape[1:])
+
+    def feed(net, values):
+        net.blobs["data"].reshape(values.shape)
+        net.blobs["data"].data.set(values)
+
+    for now in (shape, other, shape, other, other, other, other, other, shape):
+        values = twins.rng.standard_normal(now).astype(np.float32)
+        for net in twins.nets:
+            net.steps[0].forward = partial(feed, net, values)
+            net.forward()
+        np.testing.assert_array_equal(*(net.blobs["s"].data.array(HOST) for net in twins.nets))
+    assert twins.net.replay.passes > 3
+
+
+def test_a_net_with_a_source_and_losses_repeats_what_lies_between():
+    text = f"""layer {{ name: "x" type: "DummyData" top: "data" top: "label" dummy_data_param {{
+      data_filler {{ type: "gaussian" }} data_filler {{ type: "constant" value: 1 }}
+      shape {{ dim: 2 dim: 4 dim: 6 dim: 6 }} shape {{ dim: 2 }} }} }}
+    layer {{ name: "c" type: "Convolution" bottom: "data" top: "c" {CONV.format(16, 3, 1)} }}
+    layer {{ name: "d" type: "Convolution" bottom: "c" top: "d" {CONV.format(16, 3, 1)} }}
+    layer {{ name: "p" type: "Pooling" bottom: "d" top: "p" pooling_param {{ global_pooling: true }} }}
+    layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "p" bottom: "label" top: "loss" }}
+    layer {{ name: "right" type: "Accuracy" bottom: "p" bottom: "label" top: "right" }}"""
+    nets = [build_net(parse_net(text), Phase.TEST, keep="outputs", backward=False, rng=Random(1)) for _ in range(2)]
+    nets[1].replay.run = lambda: False
+    losses = [[net.forward() for _ in range(5)] for net in nets]
+    assert losses[0] == losses[1] and len(set(losses[0])) == 5
+    assert nets[0].replay.passes == 3
 
 
 def test_memory_that_is_given_up_is_free_at_once_and_ends_it(twins):
