@@ -7,10 +7,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from engine_fuzz import nets
 from engines_compare import net_text
+from hypothesis import HealthCheck, given, settings
 
 import layerforge
-from layerforge.core.errors import DeviceError, NetError
+from layerforge.core.errors import DeviceError, LayerForgeError, NetError
 from layerforge.core.random import Random
 from layerforge.core.storage import HOST
 from layerforge.graph.memory import Memory
@@ -52,15 +54,15 @@ BROKEN = [*LAYERS[:10], ODD, LAYERS[10].replace(" p >", " odd >"), LAYERS[12].re
 class Twins:
     """A net whose passes may repeat, and the same net whose passes are ordinary."""
 
-    def __init__(self, *layers, **how):
-        made = parse_net(net_text(*(layers or LAYERS)), "net.prototxt")
+    def __init__(self, *layers, text="", phase=Phase.TEST, **how):
+        made = parse_net(text or net_text(*(layers or LAYERS)), "net.prototxt")
         self.net, self.plain = self.nets = [
-            build_net(made, Phase.TEST, keep="outputs", backward=False, rng=Random(1), **how) for _ in range(2)
+            build_net(made, phase, keep="outputs", backward=False, rng=Random(1), **how) for _ in range(2)
         ]
         self.plain.replay.run = lambda: False
         self.rng = np.random.default_rng(0)
-        for name, blobs in self.net.params.items():
-            if name in ("an", "n"):
+        for name in self.net.params:
+            if self.net.layer(name).type == "BatchNorm":
                 self.change(name, 0), self.change(name, 1)
                 for net in self.nets:
                     net.params[name][2].data.set(np.ones(1, np.float32))
@@ -306,6 +308,22 @@ def test_a_value_that_is_written_in_its_place_of_a_joined_one_stays_hidden():
     for _ in range(3):
         twins.outputs()
     twins.check(True)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(nets())
+def test_random_nets_repeat_what_they_do(case):
+    text, phase = case
+    try:
+        twins = Twins(text=text, phase=phase)
+    except LayerForgeError:
+        return  # a kernel larger than what is left
+    for _ in range(4):
+        twins.outputs()
+        mine, theirs = ([str(value(blob)) for blob in net.blobs.values()] for net in twins.nets)  # NaN is NaN
+        assert mine == theirs
+    if phase is Phase.TEST and twins.net.replay.end:
+        assert twins.net.replay.passes == 2
 
 
 def test_poisoned_memory_is_used_by_ordinary_passes(twins, monkeypatch):
