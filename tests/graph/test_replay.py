@@ -153,6 +153,40 @@ def test_parameters_that_change_before_each_pass_are_followed(twins):
         twins.check(False)
 
 
+def test_parameters_that_change_within_a_pass_are_followed():
+    twins = Twins()
+    for net in twins.nets:
+        last, weights = net.steps[-1].forward, net.params["a"][0].data
+
+        def grow(last=last, weights=weights):
+            last()
+            weights.set(weights.array(HOST) * 2)
+
+        net.steps[-1].forward = grow
+    for _ in range(5):
+        twins.check(False)
+
+
+def test_conversions_that_another_net_has_placed_are_looked_up(twins):
+    places = []
+    for net in twins.nets:
+        storage = net.params["i"][0].data
+        storage.array(HOST)
+        (layout,) = (each for each in storage.kept() if each is not HOST)
+        storage.places = {layout: layout.zeros(storage.count, storage.dtype)}
+        storage.drop(layout)
+        net.memory.give_up()
+        places.append((storage, layout))
+    for _ in range(4):
+        mine, theirs = twins.outputs()
+        np.testing.assert_array_equal(mine, theirs)
+        assert np.isfinite(mine).all()
+        for storage, layout in places:  # as the other net does when it is done with it
+            storage.drop(layout)
+            storage.places[layout][...] = np.nan
+    assert twins.net.replay.passes == 4
+
+
 def test_a_parameter_that_a_user_holds_is_read_before_each_pass(twins):
     held = [net.params["b"][0].data.lend() for net in twins.nets]
     for factor in (2, 3, 4):
