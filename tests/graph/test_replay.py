@@ -169,10 +169,13 @@ def test_a_parameter_that_changes_within_the_noted_pass_is_followed():
         twins.check(repeats)
 
 
-def test_conversions_that_another_net_has_placed_are_looked_up(twins):
-    places = []
+def test_conversions_that_another_net_has_placed_are_looked_up():
+    inner = LAYERS[12].replace("num_output: 5", "num_output: 32")
+    twins, places = Twins(LAYERS[0], inner.replace(" c >", " a >"), inner.replace(" i c > i", " j i > j"),
+                          LAYERS[13].replace(" i >", " j >")), []
+    twins.settle()
     for net in twins.nets:
-        storage = net.params["i"][0].data
+        storage = net.params["j"][0].data
         storage.array(HOST)
         (layout,) = (each for each in storage.kept() if each is not HOST)
         storage.places = {layout: layout.zeros(storage.count, storage.dtype)}
