@@ -38,7 +38,7 @@ WIDTH, MATRICES = 16, TILE * TILE
 HEIGHTS = 8, 7  # tiles of which products keep their sums in registers; with 16 registers of 8 numbers LOW and a vector
 LOW = 6
 TOGETHER = 96  # tiles at once: their matrices stay in the cache
-FEW = 48  # tiles from which on products, not weights from memory, take the time
+FEW = 48  # tiles from which on products, not weights from memory, take the time; with 32 registers of 16
 UNROLLED, LINE = 4, 16
 LEAST_TILES, LEAST_CHANNELS = 16, 32  # with fewer, transforming costs what products save
 KEPT = np.array([[1, 0, 1], [0.5, 0, 2], [0, 1, 0]])
@@ -125,7 +125,7 @@ class Winograd:
         count, team = math.prod(grid), layouts.running.threads
         found = compiler()
         assert found is not None
-        (rows, vectors), sparing = tile(count, outputs, found.wide), count < FEW
+        (rows, vectors), sparing = tile(count, outputs, found.wide), found.wide and count < FEW
         self._compiler, self.impl, self._code = found, found.impl, _code(rows, vectors, sparing)
         self.weights: Weights = context.once(
             (Weights, *parameters, vectors, sparing),

@@ -115,9 +115,7 @@ def test_threads_share_tiles_and_panels(cut, few, monkeypatch):
     assert distance(nets) < 3e-6 and distance(nets) < 3e-6
 
 
-@pytest.mark.parametrize("few", [0, 1000], ids=["36 matrices kept", "18 kept"])
-def test_tiles_of_processors_with_fewer_registers(few, monkeypatch):
-    monkeypatch.setattr(winograd, "FEW", few)
+def test_tiles_of_processors_with_fewer_registers(monkeypatch):
     monkeypatch.setattr(compiler(), "wide", False)
     nets = pair(text((1, 48, 17, 19), outputs=80, behind=RELU))
     assert len(convolutions(nets[0])) == 1 and distance(nets) < 3e-6
