@@ -177,7 +177,7 @@ def test_a_new_shape_is_planned_anew():
     (text((2, 32, 16, 16), fields="pad: 1 group: 2"), "groups"),
     (text((2, 24, 16, 16)), "channels that fill no vector"),
     (text((2, 32, 16, 16), outputs=16), "few channels"),
-    (text((1, 32, 12, 20)), "few tiles"),
+    (text((1, 32, 4, 28)), "few tiles"),
     (text((2, 32, 16, 16), behind=LEAKY), "leaky"),
 ], ids=lambda value: value if len(value) < 40 else "")
 def test_others_go_the_direct_way(definition, reason):
