@@ -12,6 +12,7 @@ from layerforge.core.blob import Blob
 from layerforge.core.use import Access, Use
 from layerforge.engines.onednn.compiled import compiler, loop
 from layerforge.engines.onednn.layout import BF16, F32, Layout
+from layerforge.engines.step import Bound
 
 WIDTHS = (8, 16)  # channels side by side, as many as a vector holds
 
@@ -76,6 +77,10 @@ class Sweep:
                     storage = getattr(blob, part)
                     self._point(i, storage.claim(representation) if writes else storage.array(representation))
         self._compiler.run(self._code, self._slots)
+
+    def bound(self) -> Bound:
+        """The loop alone, on the arrays of the last run."""
+        return self._compiler.bound(self._code, self._slots, self)
 
     def primitives(self) -> list[Any]:
         return [self]

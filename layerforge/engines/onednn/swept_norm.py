@@ -17,7 +17,7 @@ from layerforge.core.threads import count
 from layerforge.core.use import Access, Use
 from layerforge.engines.onednn.layout import Layout, aligned_zeros
 from layerforge.engines.onednn.sweep import Operand, Sweep
-from layerforge.engines.step import elements
+from layerforge.engines.step import Bound, elements
 
 CENTER, FACTOR, OFFSET, GAMMA, BETA, SINGLES = 0, 1, 2, 3, 4, 8  # float32 numbers per channel, as norm_loops has them
 MEAN, VARIANCE, INVERSE, SCALE, SHIFT, DOUBLES = 0, 1, 2, 3, 4, 5  # float64 ones
@@ -89,6 +89,9 @@ class Normalisation:
             self._seen = now
             self._settle(*norm.statistics())
         self.sweep.run()
+
+    def bound(self) -> Bound | None:
+        return None if self.norm.batch else self.sweep.bound()
 
     def _settle(self, mean: np.ndarray, variance: np.ndarray) -> None:
         """What the loop itself does where statistics are the batch's."""
