@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -278,7 +280,7 @@ class Net:
     def _lent(self) -> list[Storage]:
         if not Storage.handed_out:
             return []
-        both = (storage for blob in self.all_blobs for storage in (blob.data, blob.diff))
+        both = chain(map(attrgetter("data"), self.all_blobs), map(attrgetter("diff"), self.all_blobs))
         return [storage for storage in both if storage.lent and storage.is_lent()]
 
     def clear_gradients(self) -> None:
