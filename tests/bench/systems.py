@@ -235,6 +235,7 @@ SYSTEMS = {
     "onnxruntime": System("ONNX Runtime", "onnxruntime", make_onnxruntime, begin_onnxruntime, modes=(TEST,)),
     "openvino": System("OpenVINO", "openvino", make_openvino, begin_openvino, modes=(TEST,)),
 }
+SHOWN = (OURS, "eager")  # whose set-up and memory are
 TORCH = ("eager", "channels_last", "compile", "compile_last")
 TUNED_TORCH = ("eager_tuned", "channels_last_tuned", "compile_tuned")
 READ_ONNX = ("onnxruntime", "openvino")

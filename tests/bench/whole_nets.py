@@ -154,7 +154,7 @@ def among(known: Iterable[str]) -> Callable[[str], list[str]]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--threads", type=numbers, default=[2], help="one run for each number: 1,2")
-    parser.add_argument("--turns", type=int, default=5, help="of each system")
+    parser.add_argument("--turns", type=int, default=5, help="of each system; fresh processes for set-up")
     parser.add_argument("--nets", type=among(NETS), default=list(NETS), help="names of the zoo")
     parser.add_argument("--batch", type=int, help="only the rows of this batch")
     parser.add_argument("--modes", type=among(MODES), default=list(MODES), help="with commas between")
