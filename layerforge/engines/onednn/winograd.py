@@ -1,11 +1,13 @@
-"""Convolution with windows of 3 × 3 for inference, by Winograd's way of needing fewer products.
+"""Convolution with windows of 3 × 3 or 5 × 5 for inference, by Winograd's way of needing fewer products.
 
-    y = Aᵀ [ Σ_c (G w Gᵀ) ⊙ (Bᵀ d B) ] A      for tiles d of 6 × 6 values, which give 4 × 4 of y
+    y = Aᵀ [ Σ_c (G w Gᵀ) ⊙ (Bᵀ d B) ] A      for tiles d of 6 × 6 values, which give 4 × 4 of y, or 2 × 2
 
-They are 36 products of matrices (tiles, C) · (C, O): 36 · C multiplications a tile where the direct way needs 144 · C.
+They are 36 products of matrices (tiles, C) · (C, O): 36 · C multiplications a tile where the direct way needs 144 · C,
+or 100 · C.
 The points are 0, ±1, ±2 and infinity: rounding errors are some 4 times those of the direct way, 1 to 4 millionths of
-the output. What is not finite spreads over its tile. G w Gᵀ takes four times the room of w; for few tiles, where
-reading it would take longer than the products, half of that is kept, of which the products' loop makes the rest.
+the output. What is not finite spreads over its tile. G w Gᵀ takes four times the room of w for windows of 3 × 3; for few
+tiles, where reading it would take longer than the products, half of that is kept, of which the products' loop makes the
+rest.
 
 Source: A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
 """
@@ -33,24 +35,28 @@ from layerforge.engines.onednn.primitive import Context
 from layerforge.engines.step import Bound, Work
 
 VARIABLE = "LAYERFORGE_WINOGRAD"  # 0: no convolution goes this way
-KERNEL, TILE, SIZE = 3, 6, 4  # of weights, of values read, of values made
+TILE, SIZES = 6, {3: 4, 5: 2}  # of values read; of weights: of values made
 WIDTH, MATRICES = 16, TILE * TILE
 HEIGHTS = 8, 7  # tiles of which products keep their sums in registers; with 16 registers of 8 numbers LOW and a vector
 LOW = 6
 TOGETHER = 96  # tiles at once: their matrices stay in the cache
 FEW = 48  # tiles from which on products, not weights from memory, take the time; with 32 registers of 16
 UNROLLED, LINE = 4, 16
-LEAST_TILES, LEAST_CHANNELS = 8, 32  # with fewer, reading the larger weights costs what products save
+LEAST_TILES, LEAST_CHANNELS = 8, {3: 32, 5: 16}  # with fewer, reading the larger weights costs what products save
 KEPT = np.array([[1, 0, 1], [0.5, 0, 2], [0, 1, 0]])
-G = np.array([[-2, 1, 0], [1, 0, 1], [1, 0, -1], [0, 1, 1], [0, 1, -1], [1, -2, 0]]) @ KEPT
-"""But for factors -1/6, -1/6, -1/6, 1/12, 1/12, -1/3 of its rows, which Aᵀ has."""
+G = {
+    3: np.array([[-2, 1, 0], [1, 0, 1], [1, 0, -1], [0, 1, 1], [0, 1, -1], [1, -2, 0]]) @ KEPT,
+    5: np.array([[-1.5, 0, 0, 0, 0], [1, 1, 1, 1, 1], [1, -1, 1, -1, 1], [0.5, 1, 2, 4, 8], [0.5, -1, 2, -4, 8],
+                 [0, 0, 0, 0, -3]]),
+}
+"""For each size of weights, but for factors -1/6, -1/6, -1/6, 1/12, 1/12, -1/3 of its rows, which Aᵀ has."""
 POINTERS = 10
 X, OUTSIDE, WEIGHTS, BIAS, Y, ROOM, OTHER, OWN, NEXT, BEHIND = range(21, 21 + POINTERS)  # slots of the loop
 
 
-def tiles(shape: Sequence[int]) -> tuple[int, int, int]:
-    """Samples, rows and columns of tiles that make values (N, O, H, W)."""
-    return shape[0], -(-shape[2] // SIZE), -(-shape[3] // SIZE)
+def tiles(shape: Sequence[int], size: int) -> tuple[int, int, int]:
+    """Samples, rows and columns of tiles of size × size that make values (N, O, H, W)."""
+    return shape[0], -(-shape[2] // size), -(-shape[3] // size)
 
 
 def pays(context: Context, step: Any, shape: Any) -> bool:
@@ -59,12 +65,13 @@ def pays(context: Context, step: Any, shape: Any) -> bool:
     return (
         not step.needed
         and not shape.transposed
-        and window.kernel == (KERNEL, KERNEL)
+        and len(set(window.kernel)) == 1
+        and window.kernel[0] in SIZES
         and set(window.stride) == set(window.dilation) == {1}
         and len(shape.w) == 4
         and channels % WIDTH == outputs % WIDTH == 0
-        and min(channels, outputs) >= LEAST_CHANNELS
-        and math.prod(tiles(shape.y)) >= LEAST_TILES
+        and min(channels, outputs) >= LEAST_CHANNELS[window.kernel[0]]
+        and math.prod(tiles(shape.y, SIZES[window.kernel[0]])) >= LEAST_TILES
         and context.layouts.values == F32
         and os.environ.get(VARIABLE) != "0"
         and compiler() is not None
@@ -72,13 +79,14 @@ def pays(context: Context, step: Any, shape: Any) -> bool:
 
 
 @functools.cache
-def _code(rows: int, vectors: int, sparing: bool) -> Code:
+def _code(rows: int, vectors: int, sparing: bool, size: int) -> Code:
     """The address of the loop, compiled once."""
     from layerforge.engines.onednn.winograd_loops import winograd  # needs llvmlite
 
     found = compiler()
     assert found is not None
-    return found.compile(winograd(f"winograd_{rows}_{vectors}_{sparing:d}", rows, vectors, UNROLLED, sparing))
+    name = f"winograd_{rows}_{vectors}_{sparing:d}_{size}"
+    return found.compile(winograd(name, (rows, vectors, UNROLLED), sparing, size))
 
 
 def tile(count: int, outputs: int, wide: bool) -> tuple[int, int]:
@@ -121,15 +129,16 @@ class Winograd:
         self._bottom, self._target, self._added, layouts = bottom, target, added, context.layouts
         self._context, self.x, self.y = context, layouts.channels_last(shape.x, F32), target.layout
         self.layouts = (("x", self.x.name), ("y", self.y.name))
-        channels, outputs, grid = shape.x[1], shape.y[1], tiles(shape.y)
+        kernel, channels, outputs = window.kernel[0], shape.x[1], shape.y[1]
+        grid = tiles(shape.y, SIZES[kernel])
         count, team = math.prod(grid), layouts.running.threads
         found = compiler()
         assert found is not None
-        (rows, vectors), sparing = tile(count, outputs, found.wide), found.wide and count < FEW
-        self._compiler, self.impl, self._code = found, found.impl, _code(rows, vectors, sparing)
+        (rows, vectors), sparing = tile(count, outputs, found.wide), found.wide and count < FEW and kernel == 3
+        self._compiler, self.impl, self._code = found, found.impl, _code(rows, vectors, sparing, SIZES[kernel])
         self.weights: Weights = context.once(
             (Weights, *parameters, vectors, sparing),
-            lambda: Weights(context, parameters, channels, outputs, vectors, sparing),
+            lambda: Weights(context, parameters, shape.w, vectors, sparing),
         )
         self.arguments = [self.weights.argument]
         panels, lines = self.weights.panels, -(-count // rows)
@@ -195,11 +204,10 @@ class Weights:
     """
 
     def __init__(
-        self, context: Context, parameters: tuple[Blob, Blob | None], channels: int, outputs: int, vectors: int,
-        sparing: bool,
+        self, context: Context, parameters: tuple[Blob, Blob | None], shape: Sequence[int], vectors: int, sparing: bool
     ) -> None:
-        self._w, self._b = parameters
-        self._made = np.kron(G, KEPT if sparing else G)
+        (self._w, self._b), (outputs, channels, kernel, _) = parameters, shape
+        self._made = np.kron(G[kernel], KEPT if sparing else G[kernel])
         self.panels = -(-outputs // (vectors * WIDTH))
         self._shape = self.panels, len(self._made), channels, vectors * WIDTH
         self.array, self.bias = aligned_zeros(4 * math.prod(self._shape)), aligned_zeros(4 * outputs)
@@ -210,7 +218,7 @@ class Weights:
         """Before each run."""
         if self._now() == self._seen:
             return
-        w = self._w.data.glance().reshape(-1, self._shape[2], KERNEL * KERNEL)
+        w = self._w.data.glance().reshape(-1, self._shape[2], self._made.shape[1])
         into, wide = self.array.reshape(self._shape), self._shape[-1]
 
         def transform(part: slice) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from layerforge.engines.onednn.emitter import INT
 from layerforge.engines.onednn.indirect_loops import FLOAT, WIDTH, Tile
 
-TILE, SIZE = 6, 4
+TILE = 6
 MATRICES = TILE * TILE
 KEPT = 3  # numbers of a row of weights when they are spared
 PAIRS = ((0, 1, -2.0), (2, 0, 1.0), (2, 0, -1.0), (2, 1, 1.0), (2, 1, -1.0), (1, 0, -2.0))
@@ -32,11 +32,13 @@ class Place(NamedTuple):
 class Tiles(Tile):
     """The function, its numbers and pointers.
 
+    size    of what a tile gives, both ways
     spared  where q and f of the pairs are, when weights are spared: bytes from p on, a vector
     """
 
-    def __init__(self, name: str, rows: int, vectors: int, unrolled: int) -> None:
-        super().__init__(name, rows, vectors, unrolled)
+    def __init__(self, name: str, tile: tuple[int, int, int], size: int) -> None:
+        super().__init__(name, *tile)
+        self.size = size
         self.count, self.grid_rows, self.grid_columns, self.together = self.slots(4, INT)
         self.bottom, self.top, self.pads = (self.slots(2, INT) for _ in range(3))
         self.channels, self.outputs, self.pitch, self.panels, *self.cells = self.slots(6, INT)
@@ -67,9 +69,9 @@ class Tiles(Tile):
     def places(
         self, place: Place, size: int, pads: Sequence[Any], picture: Sequence[Any], channels: Any
     ) -> list[tuple[Any, Any]]:
-        """For each of size × size places, the first at (4 · row - pad, 4 · column - pad), whether it is in the picture
+        """For each of size × size places, the first at the tile's own less the padding, whether it is in the picture
         and which number of it comes first."""
-        top, left = (self.sub(self.mul(k, INT(SIZE)), pad) for k, pad in zip((place.row, place.column), pads))
+        top, left = (self.sub(self.mul(k, INT(self.size)), pad) for k, pad in zip((place.row, place.column), pads))
         (high, across), found = picture, []
         for i in range(size):
             y = self.add(top, INT(i))
@@ -98,7 +100,7 @@ class Tiles(Tile):
         of G lack; the last also takes 2 m₅."""
         even, odd = ([join(m[1], m[2]), join(m[3], m[4])] for join in (self.fadd, self.fsub))
         rows = []
-        for j in range(SIZE):
+        for j in range(self.size):
             near, far = odd if j % 2 else even
             rows.append(self.fma(self.number(-(2.0**j) / 2), far, near))
         rows[0] = self.fadd(rows[0], m[0])
@@ -162,7 +164,7 @@ class Tiles(Tile):
     def join(self, tile: Any, products: Any, column: Any, width: Any) -> None:
         """y = max(Aᵀ m A + bias + other?, floor) of a tile, whose row m lies in 36 matrices (tiles, width). `column` is
         the output channel of the first."""
-        found = self.places(self.place(tile), SIZE, [INT(0)] * 2, self.top, self.pitch)
+        found = self.places(self.place(tile), self.size, [INT(0)] * 2, self.top, self.pitch)
         there = self.sdiv(self.least(width, self.sub(self.outputs, column)), INT(WIDTH))
         with self.if_else(self.true(self.more)) as (with_other, without):
             for path, other in ((with_other, self.other), (without, None)):
@@ -182,9 +184,11 @@ class Tiles(Tile):
                         self.put(y, self.select(inside, self.number_at(self.y, at), self.room), INT(0))
 
 
-def winograd(name: str, rows: int, vectors: int, unrolled: int, sparing: bool) -> Any:
+def winograd(name: str, tile: tuple[int, int, int], sparing: bool, size: int) -> Any:
     """The module for y = max(w ⋆ x + b + other?, floor).
 
+    tile     rows, vectors and input channels in a turn, as `Tile` has them
+    size     of what a tile of values gives: 4 for windows of 3 × 3, 2 for those of 5 × 5
     sparing  a panel's weights are 3 matrices for each 6, of which pairs make the six: one panel after the other. Else
              one matrix after the other, for all panels of the cell
 
@@ -195,7 +199,8 @@ def winograd(name: str, rows: int, vectors: int, unrolled: int, sparing: bool) -
     matrix, input channel, output channel of the panel), bias, y, room for what lies outside, other, the cells' memory;
     what is wanted next, and how many bytes of it.
     """
-    e = Tiles(name, rows, vectors, unrolled)
+    rows, vectors, _ = tile
+    e = Tiles(name, tile, size)
     one, zero, wide, block = INT(1), INT(0), INT(vectors * WIDTH), e.mul(e.channels, INT(vectors * WIDTH))
     panel_size = e.mul(block, INT(TILE * KEPT if sparing else MATRICES))
     elsewhere = e.byte_at(e.wanted, e.sdiv(e.mul(e.behind, e.thread), e.threads))

@@ -90,7 +90,7 @@ def distance(nets):
     ((2, 16, 5, 5), 32, "kernel_size: 1 pad: 1"),
     ((2, 8, 9, 9), 40, "kernel_size: 3 stride: 2 pad: 1"),
     ((2, 12, 7, 7), 48, "kernel_size: 3 pad: 1"),
-    ((1, 16, 28, 28), 32, "kernel_size: 5 pad: 2"),
+    ((1, 16, 28, 28), 24, "kernel_size: 5 pad: 2"),
     ((2, 16, 15, 15), 80, "kernel_size: 3 stride: 2 pad: 1 dilation: 2"),
     ((1, 4, 20, 17), 16, "kernel_h: 7 kernel_w: 2 stride_h: 2 stride_w: 3 pad_h: 3 pad_w: 0"),
 ], ids=str)

@@ -1,4 +1,4 @@
-"""Convolutions of 3 × 3 that need fewer products, for inference."""
+"""Convolutions of 3 × 3 and 5 × 5 that need fewer products, for inference."""
 
 import numpy as np
 import pytest
@@ -23,12 +23,12 @@ if compiler() is None:
 RNG = np.random.default_rng(0)
 
 
-def text(x, outputs=32, fields="pad: 1", behind=""):
+def text(x, outputs=32, fields="pad: 1", behind="", kernel=3):
     dims = " ".join(f"dim: {size}" for size in x)
     return f"""
         layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}
         layer {{ name: "y" type: "Convolution" bottom: "x" top: "y" convolution_param {{
-          num_output: {outputs} kernel_size: 3 {fields} weight_filler {{ type: "msra" }}
+          num_output: {outputs} kernel_size: {kernel} {fields} weight_filler {{ type: "msra" }}
           bias_filler {{ type: "uniform" min: -1 max: 1 }} }} }}
         {behind}"""
 
@@ -87,6 +87,22 @@ def distance(nets):
 ], ids=str)
 def test_it_agrees_with_the_layer(x, fields):
     nets = pair(text(x, fields=fields))
+    assert len(convolutions(nets[0])) == 1 and distance(nets) < 3e-6
+
+
+@pytest.mark.parametrize("x, outputs, fields", [
+    ((2, 32, 16, 16), 32, "pad: 2"),
+    ((3, 16, 13, 18), 48, "pad: 2"),
+    ((1, 48, 23, 25), 32, ""),
+    ((5, 32, 7, 7), 16, "pad_h: 1 pad_w: 2"),
+], ids=str)
+def test_windows_of_5_agree_with_the_layer(x, outputs, fields):
+    nets = pair(text(x, outputs, fields, kernel=5))
+    assert len(convolutions(nets[0])) == 1 and distance(nets) < 3e-6
+
+
+def test_what_follows_joins_a_window_of_5():
+    nets = pair(text((2, 32, 9, 11), fields="pad: 2", behind=BLOCK, kernel=5))
     assert len(convolutions(nets[0])) == 1 and distance(nets) < 3e-6
 
 
