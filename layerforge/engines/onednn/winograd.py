@@ -5,9 +5,9 @@
 They are 36 products of matrices (tiles, C) · (C, O): 36 · C multiplications a tile where the direct way needs 144 · C,
 or 100 · C.
 The points are 0, ±1, ±2 and infinity: rounding errors are some 4 times those of the direct way, 1 to 4 millionths of
-the output. What is not finite spreads over its tile. G w Gᵀ takes four times the room of w for windows of 3 × 3; for few
-tiles, where reading it would take longer than the products, half of that is kept, of which the products' loop makes the
-rest.
+the output. What is not finite spreads over its tile. G w Gᵀ takes four times the room of w for windows of 3 × 3; for
+few tiles, where reading it would take longer than the products, half of that is kept, of which the products' loop makes
+the rest.
 
 Source: A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
 """
