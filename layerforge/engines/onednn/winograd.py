@@ -7,7 +7,7 @@ or 100 · C.
 The points are 0, ±1, ±2 and infinity: rounding errors are some 4 times those of the direct way, 1 to 4 millionths of
 the output. What is not finite spreads over its tile. G w Gᵀ takes four times the room of w for windows of 3 × 3; for
 few tiles, where reading it would take longer than the products, half of that is kept, of which the products' loop makes
-the rest.
+the rest; for four tiles a quarter, as many numbers as w has.
 
 Source: A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
 """
@@ -37,12 +37,14 @@ from layerforge.engines.step import Bound, Work
 VARIABLE = "LAYERFORGE_WINOGRAD"  # 0: no convolution goes this way
 TILE, SIZES = 6, {3: 4, 5: 2}  # of values read; of weights: of values made
 WIDTH, MATRICES = 16, TILE * TILE
+SPARED, PLAIN = 18, 9  # of the matrices of weights of 3 × 3, how many are kept
 HEIGHTS = 8, 7  # tiles of which products keep their sums in registers; with 16 registers of 8 numbers LOW and a vector
 LOW = 6
 TOGETHER = 96  # tiles at once: their matrices stay in the cache
 FEW = 48  # tiles from which on products, not weights from memory, take the time; with 32 registers of 16
 UNROLLED, LINE = 4, 16
 LEAST_TILES, LEAST_CHANNELS = 8, {3: 32, 5: 16}  # with fewer, reading the larger weights costs what products save
+FOUR = 4  # tiles, one picture of up to 8 × 8: weights are as small as the direct way's; 3 × 3, 32 registers of 16
 KEPT = np.array([[1, 0, 1], [0.5, 0, 2], [0, 1, 0]])
 G = {
     3: np.array([[-2, 1, 0], [1, 0, 1], [1, 0, -1], [0, 1, 1], [0, 1, -1], [1, -2, 0]]) @ KEPT,
@@ -61,7 +63,7 @@ def tiles(shape: Sequence[int], size: int) -> tuple[int, int, int]:
 
 def pays(context: Context, step: Any, shape: Any) -> bool:
     """Whether this convolution can go this way, and gains by it."""
-    window, outputs, channels = step.layer.window, shape.y[1], shape.x[1]
+    window, outputs, channels, found = step.layer.window, shape.y[1], shape.x[1], compiler()
     return (
         not step.needed
         and not shape.transposed
@@ -71,22 +73,27 @@ def pays(context: Context, step: Any, shape: Any) -> bool:
         and len(shape.w) == 4
         and channels % WIDTH == outputs % WIDTH == 0
         and min(channels, outputs) >= LEAST_CHANNELS[window.kernel[0]]
-        and math.prod(tiles(shape.y, SIZES[window.kernel[0]])) >= LEAST_TILES
         and context.layouts.values == F32
         and os.environ.get(VARIABLE) != "0"
-        and compiler() is not None
+        and found is not None
+        and (
+            (count := math.prod(tiles(shape.y, SIZES[window.kernel[0]]))) >= LEAST_TILES
+            or (count == FOUR and window.kernel[0] == 3 and found.wide)
+        )
     )
 
 
 @functools.cache
-def _code(rows: int, vectors: int, sparing: bool, size: int) -> Code:
+def _code(rows: int, vectors: int, kept: int, size: int) -> Code:
     """The address of the loop, compiled once."""
-    from layerforge.engines.onednn.winograd_loops import winograd  # needs llvmlite
+    from layerforge.engines.onednn.winograd_few import few  # needs llvmlite
+    from layerforge.engines.onednn.winograd_loops import winograd
 
-    found = compiler()
+    found, name = compiler(), f"winograd_{rows}_{vectors}_{kept}_{size}"
     assert found is not None
-    name = f"winograd_{rows}_{vectors}_{sparing:d}_{size}"
-    return found.compile(winograd(name, (rows, vectors, UNROLLED), sparing, size))
+    if kept == PLAIN:
+        return found.compile(few(name, rows))
+    return found.compile(winograd(name, (rows, vectors, UNROLLED), kept == SPARED, size))
 
 
 def tile(count: int, outputs: int, wide: bool) -> tuple[int, int]:
@@ -95,7 +102,16 @@ def tile(count: int, outputs: int, wide: bool) -> tuple[int, int]:
     vectors = -(-outputs // WIDTH)
     if not wide:
         return LOW, 1
+    if count == FOUR:
+        return FOUR, 1
     return min(HEIGHTS, key=lambda high: -(-count // high) * high), 3 if vectors % 2 and vectors % 3 == 0 else 2
+
+
+def kept(count: int, kernel: int, wide: bool) -> int:
+    """How many of the matrices of weights are kept, of which the loop makes the others."""
+    if not wide or kernel != 3 or count >= FEW:
+        return MATRICES
+    return PLAIN if count == FOUR else SPARED
 
 
 def cells(lines: int, line: int, channels: int, panel: int, panels: int, threads: int) -> tuple[int, int]:
@@ -134,18 +150,18 @@ class Winograd:
         count, team = math.prod(grid), layouts.running.threads
         found = compiler()
         assert found is not None
-        (rows, vectors), sparing = tile(count, outputs, found.wide), found.wide and count < FEW and kernel == 3
-        self._compiler, self.impl, self._code = found, found.impl, _code(rows, vectors, sparing, SIZES[kernel])
+        (rows, vectors), matrices = tile(count, outputs, found.wide), kept(count, kernel, found.wide)
+        self._compiler, self.impl, self._code = found, found.impl, _code(rows, vectors, matrices, SIZES[kernel])
         self.weights: Weights = context.once(
-            (Weights, *parameters, vectors, sparing),
-            lambda: Weights(context, parameters, shape.w, vectors, sparing),
+            (Weights, *parameters, vectors, matrices),
+            lambda: Weights(context, parameters, shape.w, vectors, matrices),
         )
         self.arguments = [self.weights.argument]
         panels, lines = self.weights.panels, -(-count // rows)
-        cut = cells(lines, rows, channels, vectors, panels, team)
+        cut = (1, team) if matrices == PLAIN else cells(lines, rows, channels, vectors, panels, team)
         mine = -(-lines // cut[0]) * rows
         together = -(-mine // (-(-mine // TOGETHER) * rows)) * rows
-        wide = vectors * WIDTH * (1 if sparing else -(-panels // cut[1]))
+        wide = vectors * WIDTH * (-(-panels // cut[1]) if matrices == MATRICES else 1)
         apart = [together * size + LINE for size in (channels, wide)]  # by a line, for addresses that are not alike
         own = MATRICES * sum(apart)
         context.tiles.need(4 * math.prod(cut) * own)
@@ -198,18 +214,21 @@ class Weights:
     """G w Gᵀ in panels (panel, 36, input channel, output channel of the panel), and the bias: made anew after each
     change of w or b. Output channels that are not there are zeros.
 
-    sparing   (panel, 18, ...): three numbers that make a row of G w Gᵀ in its place
+    kept      18: three numbers that make a row of G w Gᵀ in its place; 9: those that make all of it, (panel, input
+              channel, 9, output channel of the panel)
     panels    how many
     argument  the array, for what counts memory
     """
 
     def __init__(
-        self, context: Context, parameters: tuple[Blob, Blob | None], shape: Sequence[int], vectors: int, sparing: bool
+        self, context: Context, parameters: tuple[Blob, Blob | None], shape: Sequence[int], vectors: int, kept: int
     ) -> None:
         (self._w, self._b), (outputs, channels, kernel, _) = parameters, shape
-        self._made = np.kron(G[kernel], KEPT if sparing else G[kernel])
+        self._made = np.kron(KEPT if kept == PLAIN else G[kernel], G[kernel] if kept == MATRICES else KEPT)
+        self._order = (2, 0, 1) if kept == PLAIN else (0, 2, 1)  # of (matrix, output channel, input channel)
         self.panels = -(-outputs // (vectors * WIDTH))
-        self._shape = self.panels, len(self._made), channels, vectors * WIDTH
+        self._shape = self.panels, *((channels, kept) if kept == PLAIN else (kept, channels)), vectors * WIDTH
+        self._channels = channels
         self.array, self.bias = aligned_zeros(4 * math.prod(self._shape)), aligned_zeros(4 * outputs)
         self.argument = counted(n.WEIGHTS, context.layouts.plain(self._shape, F32), self.array)
         self._seen: Any = None
@@ -218,13 +237,13 @@ class Weights:
         """Before each run."""
         if self._now() == self._seen:
             return
-        w = self._w.data.glance().reshape(-1, self._shape[2], self._made.shape[1])
+        w = self._w.data.glance().reshape(-1, self._channels, self._made.shape[1])
         into, wide = self.array.reshape(self._shape), self._shape[-1]
 
         def transform(part: slice) -> None:
             for panel in range(part.start, part.stop):
                 some = w[panel * wide : (panel + 1) * wide]
-                into[panel, :, :, : len(some)] = np.tensordot(self._made, some, (1, 2)).swapaxes(1, 2)
+                into[panel, :, :, : len(some)] = np.tensordot(self._made, some, (1, 2)).transpose(self._order)
 
         threads.share(transform, self.panels, 1)
         if self._b:

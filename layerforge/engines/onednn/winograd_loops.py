@@ -112,12 +112,20 @@ class Tiles(Tile):
         with self.counting(INT(0), count) as item:
             found = self.places(self.place(self.add(first, item)), TILE, self.pads, self.bottom, self.channels)
             places = [self.select(inside, self.number_at(self.x, at), self.outside) for inside, at in found]
-            target = self.number_at(values, self.mul(item, self.channels))
+            target = self.target(values, item)
             with self.counting(INT(0), self.sdiv(self.channels, INT(WIDTH))) as c:
                 for i, row in enumerate(self.twice([self.vector(each, c) for each in places], self.into)):
                     for j, value in enumerate(row):
-                        matrix = self.mul(self.values_apart, INT(TILE * i + j))
-                        self.put(value, self.number_at(target, matrix), c)
+                        self.keep(value, target, (i, j), c)
+
+    def target(self, values: Any, item: Any) -> Any:
+        """Where a tile's values begin."""
+        return self.number_at(values, self.mul(item, self.channels))
+
+    def keep(self, value: Any, target: Any, place: tuple[int, int], c: Any) -> None:
+        """Vector c of a tile's value at a place of 6 × 6."""
+        matrix = self.mul(self.values_apart, INT(TILE * place[0] + place[1]))
+        self.put(value, self.number_at(target, matrix), c)
 
     def weight(self, weights: Any, i: int) -> Any:
         """Vector i of a tile's weights, or what the pair makes there."""

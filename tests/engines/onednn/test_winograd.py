@@ -121,6 +121,25 @@ def test_panels_of_output_channels(outputs, few, monkeypatch):
     assert len(convolutions(nets[0])) == 1 and distance(nets) < 3e-6
 
 
+@pytest.mark.skipif(not compiler().wide, reason="sums of four tiles need 32 registers of 16 numbers")
+@pytest.mark.parametrize("x, outputs, behind", [
+    ((1, 32, 7, 7), 32, BLOCK),
+    ((1, 48, 8, 5), 80, RELU),
+    ((4, 32, 4, 4), 48, ""),
+    ((1, 64, 3, 14), 64, BLOCK),
+], ids=str)
+def test_four_tiles_keep_no_more_weights_than_there_are(x, outputs, behind):
+    nets = pair(text(x, outputs=outputs, behind=behind))
+    (made,) = convolutions(nets[0])
+    assert made.weights.array.nbytes == 4 * outputs * x[1] * 9
+    assert distance(nets) < 3e-6 and distance(nets) < 3e-6
+
+
+def test_four_tiles_go_the_direct_way_where_registers_are_few(monkeypatch):
+    monkeypatch.setattr(compiler(), "wide", False)
+    assert not convolutions(pair(text((1, 32, 7, 7)))[0])
+
+
 @pytest.mark.parametrize("few", [0, 1000], ids=["36 matrices kept", "18 kept"])
 @pytest.mark.parametrize("cut", [(1, 1), (2, 1), (1, 2), (3, 2), (2, 5)], ids=str)
 def test_threads_share_tiles_and_panels(cut, few, monkeypatch):
