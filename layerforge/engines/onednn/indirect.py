@@ -21,13 +21,13 @@ import numpy as np
 
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST
-from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.compiled import compiler
-from layerforge.engines.onednn.layout import F32, Layout, aligned_zeros
+from layerforge.engines.onednn.layout import F32, aligned_zeros
+from layerforge.engines.onednn.own_convolution import OwnConvolution, Slots, counted
 from layerforge.engines.onednn.places import Target
-from layerforge.engines.onednn.primitive import Context, Fixed
-from layerforge.engines.step import Bound, Work, elements
+from layerforge.engines.onednn.primitive import Context
+from layerforge.engines.step import Work, elements
 
 VARIABLE = "LAYERFORGE_INDIRECT"  # 0: no convolution goes this way
 WIDTH, HALF, UNROLLED = 16, 8, 4
@@ -86,31 +86,24 @@ def block(tiles: int, panels: int, most: int, threads: int) -> int:
     return -(-tiles // blocks)
 
 
-class Indirect:
-    """y = max(w ⋆ x + b + other?, 0)?
+class Indirect(OwnConvolution):
+    """y = max(w ⋆ x + b + other?, 0)?"""
 
-    x, y  channels last
-    next  the weights that are fetched meanwhile
-    """
-
-    name = "indirect_convolution"
+    name, at = "indirect_convolution", Slots(X, Y, OTHER, NEXT, BEHIND)
 
     def __init__(
         self, context: Context, shape: Any, window: Any, bottom: Blob, target: Target,
         parameters: tuple[Blob, Blob | None], relu: bool, added: Blob | None,
     ) -> None:
-        self._bottom, self._target, self._added, layouts = bottom, target, added, context.layouts
-        self.x, self.y = layouts.channels_last(shape.x, F32), target.layout
-        self.layouts = (("x", self.x.name), ("y", self.y.name))
+        super().__init__(context, shape, bottom, target, added)
+        layouts = context.layouts
         samples, channels, outputs = shape.x[0], shape.x[1], shape.y[1]
         taps, inside = math.prod(window.kernel), math.prod(shape.y[2:])
         dense = taps == 1 and set(window.stride) == {1} and not any((*window.pad, *window.pad_end))
         if dense:
             samples, inside = 1, samples * inside
         rows, vectors = tile(inside, outputs)
-        found = compiler()
-        assert found is not None
-        self._compiler, self.impl, self._code = found, found.impl, _code(rows, vectors, dense)
+        self._code = _code(rows, vectors, dense)
         self.weights: Weights = context.once(
             (Weights, *parameters, vectors), lambda: Weights(context, parameters, shape.w, vectors)
         )
@@ -134,37 +127,7 @@ class Indirect:
         self._slots[[TABLE, ZEROS, WEIGHTS, BIAS]] = (
             places, self._zeros.ctypes.data, self.weights.array.ctypes.data, self.weights.bias.ctypes.data
         )
-        self.next: np.ndarray | None = None
-        before, context.fetched = context.fetched, self
-        if before is not None:
-            before.precede(self.weights.array)
-
-    def precede(self, weights: np.ndarray) -> None:
-        """What is wanted next."""
-        self.next = weights
-        self._slots[BEHIND], self._slots[NEXT] = weights.nbytes, weights.ctypes.data
-
-    def run(self) -> None:
-        self.weights.take()
-        slots = self._slots
-        slots[X] = self._bottom.data.array(self.x.representation).ctypes.data
-        if self._added is not None:
-            slots[OTHER] = self._added.data.array(self.y.representation).ctypes.data
-        slots[Y] = self._target.claim()
-        self._compiler.run(self._code, slots)
-
-    def bound(self) -> Bound:
-        return self._compiler.bound(self._code, self._slots, self)
-
-    def uses(self) -> Sequence[Use]:
-        read = [Use(self._bottom.data, self.x.representation, Access.READ)]
-        if self._added is None:
-            return [*read, self._target.use()]
-        read.append(Use(self._added.data, self.y.representation, Access.READ))
-        return [*read, self._target.use(None if self._added is self._bottom else self._added.data)]
-
-    def primitives(self) -> list[Any]:
-        return [self]
+        self.take_turn(context)
 
 
 def table(shape: Any, window: Any, rows: int) -> np.ndarray:
@@ -180,13 +143,6 @@ def table(shape: Any, window: Any, rows: int) -> np.ndarray:
         offsets = offsets * size + at
     found = np.where(inside, offsets * channels, -1).astype(np.int32)
     return np.ascontiguousarray(found.reshape(-1, rows, found.shape[1]).swapaxes(1, 2))
-
-
-def counted(index: int, layout: Layout, array: np.ndarray) -> Fixed:
-    """An array of the step's own, which counts as memory that it has taken."""
-    found = Fixed(index, layout, array)
-    found.nbytes = array.nbytes
-    return found
 
 
 class Weights:

@@ -25,11 +25,10 @@ import numpy as np
 from layerforge.core import threads
 from layerforge.core.blob import Blob
 from layerforge.core.storage import HOST
-from layerforge.core.use import Access, Use
 from layerforge.engines.onednn import numbers as n
 from layerforge.engines.onednn.compiled import Code, compiler
-from layerforge.engines.onednn.indirect import counted
 from layerforge.engines.onednn.layout import F32, aligned_zeros
+from layerforge.engines.onednn.own_convolution import OwnConvolution, Slots, counted
 from layerforge.engines.onednn.places import Target
 from layerforge.engines.onednn.primitive import Context
 from layerforge.engines.step import Bound, Work
@@ -130,28 +129,22 @@ def cells(lines: int, line: int, channels: int, panel: int, panels: int, threads
     return best, threads // best
 
 
-class Winograd:
-    """y = max(w ⋆ x + b + other?, 0)?
+class Winograd(OwnConvolution):
+    """y = max(w ⋆ x + b + other?, 0)?"""
 
-    x, y  channels last
-    """
-
-    name = "winograd_convolution"
+    name, at = "winograd_convolution", Slots(X, Y, OTHER, NEXT, BEHIND)
 
     def __init__(
         self, context: Context, shape: Any, window: Any, bottom: Blob, target: Target,
         parameters: tuple[Blob, Blob | None], relu: bool, added: Blob | None,
     ) -> None:
-        self._bottom, self._target, self._added, layouts = bottom, target, added, context.layouts
-        self._context, self.x, self.y = context, layouts.channels_last(shape.x, F32), target.layout
-        self.layouts = (("x", self.x.name), ("y", self.y.name))
+        super().__init__(context, shape, bottom, target, added)
+        self._context = context
         kernel, channels, outputs = window.kernel[0], shape.x[1], shape.y[1]
         grid = tiles(shape.y, SIZES[kernel])
-        count, team = math.prod(grid), layouts.running.threads
-        found = compiler()
-        assert found is not None
-        (rows, vectors), matrices = tile(count, outputs, found.wide), kept(count, kernel, found.wide)
-        self._compiler, self.impl, self._code = found, found.impl, _code(rows, vectors, matrices, SIZES[kernel])
+        count, team, wide = math.prod(grid), context.layouts.running.threads, self._compiler.wide
+        (rows, vectors), matrices = tile(count, outputs, wide), kept(count, kernel, wide)
+        self._code = _code(rows, vectors, matrices, SIZES[kernel])
         self.weights: Weights = context.once(
             (Weights, *parameters, vectors, matrices),
             lambda: Weights(context, parameters, shape.w, vectors, matrices),
@@ -161,8 +154,8 @@ class Winograd:
         cut = (1, team) if matrices == PLAIN else cells(lines, rows, channels, vectors, panels, team)
         mine = -(-lines // cut[0]) * rows
         together = -(-mine // (-(-mine // TOGETHER) * rows)) * rows
-        wide = vectors * WIDTH * (-(-panels // cut[1]) if matrices == MATRICES else 1)
-        apart = [together * size + LINE for size in (channels, wide)]  # by a line, for addresses that are not alike
+        across = vectors * WIDTH * (-(-panels // cut[1]) if matrices == MATRICES else 1)
+        apart = [together * size + LINE for size in (channels, across)]  # by a line, for addresses that are not alike
         own = MATRICES * sum(apart)
         context.tiles.need(4 * math.prod(cut) * own)
         numbers = (
@@ -175,39 +168,16 @@ class Winograd:
         arrays = self._outside, self.weights.array, self.weights.bias, self._spill
         self._slots[[OUTSIDE, WEIGHTS, BIAS, ROOM]] = [array.ctypes.data for array in arrays]
         self._room: np.ndarray | None = None
-        self.next: np.ndarray | None = None
-        before, context.fetched = context.fetched, self
-        if before is not None:
-            before.precede(self.weights.array)
-
-    def precede(self, weights: np.ndarray) -> None:
-        """What is wanted next."""
-        self.next = weights
-        self._slots[BEHIND], self._slots[NEXT] = weights.nbytes, weights.ctypes.data
+        self.take_turn(context)
 
     def run(self) -> None:
-        self.weights.take()
-        slots, room = self._slots, self._context.tiles.array()
+        room = self._context.tiles.array()
         if self._room is not room:
-            self._room, slots[OWN] = room, room.ctypes.data
-        slots[X] = self._bottom.data.array(self.x.representation).ctypes.data
-        if self._added is not None:
-            slots[OTHER] = self._added.data.array(self.y.representation).ctypes.data
-        slots[Y] = self._target.claim()
-        self._compiler.run(self._code, slots)
+            self._room, self._slots[OWN] = room, room.ctypes.data
+        super().run()
 
     def bound(self) -> Bound:
         return self._compiler.bound(self._code, self._slots, self, self._room)
-
-    def uses(self) -> Sequence[Use]:
-        read = [Use(self._bottom.data, self.x.representation, Access.READ)]
-        if self._added is None:
-            return [*read, self._target.use()]
-        read.append(Use(self._added.data, self.y.representation, Access.READ))
-        return [*read, self._target.use(None if self._added is self._bottom else self._added.data)]
-
-    def primitives(self) -> list[Any]:
-        return [self]
 
 
 class Weights:
