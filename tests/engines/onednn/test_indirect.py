@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from inference_pair import distance, feed, pair, runs
 
 from layerforge.core.errors import DeviceError
 from layerforge.core.storage import HOST
@@ -20,9 +21,6 @@ except DeviceError as error:
     pytest.skip(f"oneDNN is not here: {error}", allow_module_level=True)
 if compiler() is None or not compiler().wide:
     pytest.skip("llvmlite, libgomp or AVX-512 is not here: the loop is not used", allow_module_level=True)
-
-RNG = np.random.default_rng(0)
-
 
 def text(x, outputs=32, fields="kernel_size: 1", behind=""):
     dims = " ".join(f"dim: {size}" for size in x)
@@ -49,34 +47,9 @@ layer { name: "w" type: "Convolution" bottom: "g" top: "w"
   convolution_param { num_output: 8 kernel_size: 1 weight_filler { type: "msra" } } }"""
 
 
-def pair(definition, keep="outputs", **how):
-    """The net with the engine and without, on the same values."""
-    made = parse_net(definition, "net.prototxt")
-    nets = [build_net(made, Phase.TEST, keep=keep, backward=False, **extra) for extra in (how, {"engines": ()})]
-    for a, b in zip(*(net.all_blobs[len(net.blob_list) :] for net in nets)):
-        a.data.set(b.data.array(HOST).copy())
-    feed(nets)
-    return nets
-
-
-def feed(nets):
-    values = RNG.standard_normal(nets[0].blobs["x"].shape)
-    for net in nets:
-        net.blobs["x"].data.set(values.astype(np.float32))
-
-
 def convolutions(net):
     """What goes this way."""
-    return [run for step in net.steps if step.engine == "ONEDNN" for run in step.work.forwards
-            if isinstance(run, indirect.Indirect)]
-
-
-def distance(nets):
-    """Of the outputs, as a part of the plain one."""
-    for net in nets:
-        net.forward()
-    a, b = (net.blobs[net.outputs[0]].data.array(HOST) for net in nets)
-    return np.linalg.norm(a - b) / np.linalg.norm(b)
+    return runs(net, indirect.Indirect)
 
 
 @pytest.mark.parametrize("x, outputs, fields", [

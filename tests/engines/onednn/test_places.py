@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
+from inference_pair import distance, feed, pair
 
 from layerforge.core.errors import DeviceError, NetError
 from layerforge.core.storage import HOST
 from layerforge.graph.memory import Memory
-from layerforge.net.build import build_net
-from layerforge.netdef.types import Phase
-from layerforge.schema.read import parse_net
 
 try:
     from layerforge.engines.onednn.compiled import compiler
@@ -19,9 +17,6 @@ except DeviceError as error:
     pytest.skip(f"oneDNN is not here: {error}", allow_module_level=True)
 if compiler() is None or not compiler().wide:
     pytest.skip("llvmlite, libgomp or AVX-512 is not here: no convolution writes slices", allow_module_level=True)
-
-RNG = np.random.default_rng(0)
-
 
 def conv(name, bottom, outputs, fields="kernel_size: 1", relu=True):
     behind = f'layer {{ name: "{name}r" type: "ReLU" bottom: "{name}" top: "{name}" }}' if relu else ""
@@ -43,30 +38,6 @@ ALL = INPUT + FIRST + conv("a", "first", 24) + conv("b", "first", 32, "kernel_si
     "a", "b") + LAST
 MIXED = INPUT + FIRST + conv("a", "first", 24) + POOL + conv("b", "first", 21) + conv("d", "p", 8) + concat(
     "a", "p", "b", "d") + LAST
-
-
-def pair(definition, keep="outputs"):
-    """The net with the engine and without, on the same values."""
-    made = parse_net(definition, "net.prototxt")
-    nets = [build_net(made, Phase.TEST, keep=keep, backward=False, **extra) for extra in ({}, {"engines": ()})]
-    for a, b in zip(*(net.all_blobs[len(net.blob_list) :] for net in nets)):
-        a.data.set(b.data.array(HOST).copy())
-    feed(nets)
-    return nets
-
-
-def feed(nets):
-    values = RNG.standard_normal(nets[0].blobs["x"].shape)
-    for net in nets:
-        net.blobs["x"].data.set(values.astype(np.float32))
-
-
-def distance(nets, name="last"):
-    """Of the outputs, as a part of the plain one."""
-    for net in nets:
-        net.forward()
-    a, b = (net.blobs[name].data.array(HOST) for net in nets)
-    return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
 def copies(net):

@@ -1,10 +1,9 @@
 """Pooling of maxima and LRN in one sweep, in inference."""
 
-import numpy as np
 import pytest
+from inference_pair import distance, feed, pair, runs
 
 from layerforge.core.errors import DeviceError
-from layerforge.core.storage import HOST
 from layerforge.net.build import build_net
 from layerforge.netdef.types import Phase
 from layerforge.schema.read import parse_net
@@ -19,9 +18,6 @@ except DeviceError as error:
     pytest.skip(f"oneDNN is not here: {error}", allow_module_level=True)
 if compiler() is None or not compiler().wide:
     pytest.skip("llvmlite, libgomp or AVX-512 is not here: nothing sweeps", allow_module_level=True)
-
-RNG = np.random.default_rng(0)
-
 
 def conv(outputs=48, bottom="x"):
     return f"""layer {{ name: "c" type: "Convolution" bottom: "{bottom}" top: "c" convolution_param {{
@@ -45,32 +41,9 @@ def net_of(behind, x=(2, 16, 9, 11), first=None):
 POOL_LRN, LRN_POOL = pool("c", "d") + lrn("d", "y"), lrn("c", "d") + pool("d", "y")
 
 
-def pair(definition, keep="outputs"):
-    """The net with the engine and without, on the same values."""
-    made = parse_net(definition, "net.prototxt")
-    nets = [build_net(made, Phase.TEST, keep=keep, backward=False, **extra) for extra in ({}, {"engines": ()})]
-    for a, b in zip(*(net.all_blobs[len(net.blob_list) :] for net in nets)):
-        a.data.set(b.data.array(HOST).copy())
-    feed(nets)
-    return nets
-
-
-def feed(nets):
-    values = RNG.standard_normal(nets[0].blobs["x"].shape)
-    for net in nets:
-        net.blobs["x"].data.set(values.astype(np.float32))
-
-
 def sweeps(net):
-    return [run for step in net.steps if step.engine == "ONEDNN" for run in step.work.forwards
-            if isinstance(run, SweptPooling)]
-
-
-def distance(nets):
-    for net in nets:
-        net.forward()
-    a, b = (net.blobs["y"].data.array(HOST) for net in nets)
-    return np.linalg.norm(a - b) / np.linalg.norm(b)
+    """What goes this way."""
+    return runs(net, SweptPooling)
 
 
 @pytest.mark.parametrize("x", [(2, 16, 9, 11), (1, 16, 14, 7), (3, 16, 8, 8), (1, 16, 4, 3)], ids=str)

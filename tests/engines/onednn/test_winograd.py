@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from inference_pair import distance, feed, pair, runs
 
 from layerforge.core.errors import DeviceError
 from layerforge.core.storage import HOST
@@ -19,9 +20,6 @@ except DeviceError as error:
     pytest.skip(f"oneDNN is not here: {error}", allow_module_level=True)
 if compiler() is None:
     pytest.skip("llvmlite or libgomp is not here: nothing compiles the loops", allow_module_level=True)
-
-RNG = np.random.default_rng(0)
-
 
 def text(x, outputs=32, fields="pad: 1", behind="", kernel=3):
     dims = " ".join(f"dim: {size}" for size in x)
@@ -42,36 +40,9 @@ layer { name: "e" type: "Eltwise" bottom: "y" bottom: "x" top: "e" }
 layer { name: "r" type: "ReLU" bottom: "e" top: "e" }"""
 
 
-def pair(definition, keep="outputs", **how):
-    """The net with the engine and without, on the same values."""
-    made = parse_net(definition, "net.prototxt")
-    nets = [build_net(made, Phase.TEST, keep=keep, backward=False, **extra) for extra in (how, {"engines": ()})]
-    for a, b in zip(*(net.all_blobs[len(net.blob_list) :] for net in nets)):
-        values = b.data.array(HOST).copy()
-        values = values if values.any() else RNG.uniform(0.5, 1.5, values.shape).astype(np.float32)
-        a.data.set(values), b.data.set(values)
-    feed(nets)
-    return nets
-
-
-def feed(nets):
-    values = RNG.standard_normal(nets[0].blobs["x"].shape)
-    for net in nets:
-        net.blobs["x"].data.set(values.astype(np.float32))
-
-
 def convolutions(net):
     """What goes this way."""
-    return [run for step in net.steps if step.engine == "ONEDNN" for run in step.work.forwards
-            if isinstance(run, winograd.Winograd)]
-
-
-def distance(nets):
-    """Of the outputs, as a part of the plain one."""
-    for net in nets:
-        net.forward()
-    a, b = (net.blobs[net.outputs[0]].data.array(HOST) for net in nets)
-    return np.linalg.norm(a - b) / np.linalg.norm(b)
+    return runs(net, winograd.Winograd)
 
 
 @pytest.mark.parametrize("x, fields", [
